@@ -1,0 +1,125 @@
+"""The one error tree.
+
+    OperatorError
+    ├── SettingsError           a flag, an environment variable or a file given at start is wrong
+    ├── ManifestError           a file of manifests can't be read
+    ├── ScrapeError             this scrape failed; the next one is tried as planned
+    │   ├── FetchError              no usable HTTP answer came
+    │   └── ProfileError            the answer is no profile, or not one within the limits
+    ├── PushError               a push request failed
+    │   ├── RetryLater              the same request may be sent again (at least once)
+    │   ├── RequestTooLarge         nothing was taken; send it in smaller parts
+    │   ├── PartlyFailed            some series of the batch failed, and the answer says which
+    │   ├── OutcomeUnknown          some series failed, nobody knows which: do not send it again
+    │   └── Rejected                sending it again is pointless
+    └── ClusterError            the API server refused something that the operator needs
+        └── LeaseLost               another operator of the same name has taken over
+
+Every error carries a `reason`: a CamelCase word that stands in status, metrics and
+logs.  Messages are short and hold neither secrets nor response bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class OperatorError(Exception):
+    """Base of all errors that the operator raises on purpose.
+
+    `reason` is CamelCase and bounded in number, fit for a metric label; `message`
+    is one short sentence for people.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+class SettingsError(OperatorError):
+    """A setting given at start is wrong; the process ends with exit code 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("InvalidSettings", message)
+
+
+class ManifestError(OperatorError):
+    """A file of manifests can't be read or parsed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("InvalidManifest", message)
+
+
+class ScrapeError(OperatorError):
+    """One scrape failed. State is untouched and the next slot is tried as planned."""
+
+
+class FetchError(ScrapeError):
+    """No usable HTTP answer: connection, timeout, status, redirect or body limit."""
+
+
+class ProfileError(ScrapeError):
+    """The body is not a pprof profile, is broken, or exceeds a limit."""
+
+
+class PushError(OperatorError):
+    """A push request failed; the subclass says what to do with what it carried."""
+
+
+class RetryLater(PushError):
+    """The whole request may be sent again: either nothing was taken or nobody knows.
+
+    `retry_after` is the server's wish in seconds, if it had one.
+    """
+
+    def __init__(self, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(reason, message)
+        self.retry_after = retry_after
+
+
+class RequestTooLarge(PushError):
+    """The request as a whole was over the server's limit; nothing of it was taken."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("RequestTooLarge", message)
+
+
+class PartlyFailed(PushError):
+    """Some series failed and are known by the id of their sample.
+
+    `failed` maps the failed sample ids to the error that each one met
+    (`RetryLater` or `Rejected`); all other series of the request were taken.
+    """
+
+    def __init__(self, message: str, failed: Mapping[str, PushError]) -> None:
+        super().__init__("PartlyFailed", message)
+        self.failed = failed
+
+
+class OutcomeUnknown(PushError):
+    """Some series of a batch failed and the answer doesn't say which.
+
+    Sending the batch again would count the accepted profiles twice.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("OutcomeUnknown", message)
+
+
+class Rejected(PushError):
+    """The server will never take this request."""
+
+
+class ClusterError(OperatorError):
+    """The API server refused something that the operator needs."""
+
+
+class LeaseLost(ClusterError):
+    """Another operator of the same name holds the Lease now."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("LeaseLost", message)

@@ -1,0 +1,80 @@
+"""The operator's own metrics, all in one place; docs/metrics.md is generated from here."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """All metrics over one registry.  Made once by the composition root, or by a test."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._scraping()
+        self._delta()
+        self._pushing()
+        self._controlling()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"pyroscope_operator_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"pyroscope_operator_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=_SECONDS, registry=self.registry)
+
+    def _scraping(self) -> None:
+        self.targets = self._gauge("targets", "Targets being scraped.")
+        self.scrape_loops = self._gauge("scrape_loops", "Scrape loops running: targets times profile types.")
+        self.scrapes = self._counter(
+            "scrapes_total", "Scrapes by profile type and result (ok, or the reason of the failure).", "profile_type", "result"
+        )
+        self.scrape_seconds = self._histogram(
+            "pyroscope_operator_scrape_duration_seconds",
+            "Time from the start of a scrape to its profile being queued, without the seconds it asked the target to profile.",
+            "profile_type",
+        )
+        self.scrape_bytes = self._counter("scrape_body_bytes_total", "Bytes of profile bodies received from targets.")
+        self.slots_skipped = self._counter(
+            "scrape_slots_skipped_total", "Slots left out because the scrape before was still running."
+        )
+
+    def _delta(self) -> None:
+        self.delta_seconds = self._histogram(
+            "pyroscope_operator_delta_duration_seconds", "Time to compute the difference of two cumulative profiles."
+        )
+        self.baselines = self._counter(
+            "delta_baselines_total", "Cumulative profiles kept as a new baseline instead of being sent (first scrape, restart)."
+        )
+
+    def _pushing(self) -> None:
+        self.fanout_latency = self._histogram(
+            "pyroscope_fanout_latency", "Write latency in seconds for sending a push request to an endpoint.", "endpoint"
+        )
+        self.pushes = self._counter(
+            "push_requests_total",
+            "Push requests by endpoint and result (ok, or the reason of the failure).",
+            "endpoint",
+            "result",
+        )
+        self.push_bytes = self._counter("push_bytes_total", "Bytes of push requests that were answered with success.", "endpoint")
+        self.profiles_sent = self._counter("profiles_sent_total", "Profiles taken by the endpoint.", "endpoint")
+        self.profiles_dropped = self._counter(
+            "profiles_dropped_total", "Profiles that will never arrive, by reason.", "endpoint", "reason"
+        )
+        self.push_retries = self._counter("push_retries_total", "Push requests that were sent again.", "endpoint")
+        self.queue_bytes = self._gauge("push_queue_bytes", "Bytes of profiles waiting in the queue of an endpoint.", "endpoint")
+        self.queue_profiles = self._gauge("push_queue_profiles", "Profiles waiting in the queue of an endpoint.", "endpoint")
+
+    def _controlling(self) -> None:
+        self.pods = self._gauge("pods", "Pods known from the watch.")
+        self.objects = self._gauge("objects", "PyroscopeScrape objects known from the watch.")
+        self.reconcile_seconds = self._histogram(
+            "pyroscope_operator_reconcile_duration_seconds", "Time to compute all targets anew."
+        )
+        self.status_writes = self._counter("status_writes_total", "Status writes by result.", "result")
+        self.watch_events = self._counter("watch_events_total", "Watch events by resource and type.", "resource", "type")
+        self.leader = self._gauge("lease_held", "1 while this process holds the Lease.")

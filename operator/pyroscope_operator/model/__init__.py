@@ -1,0 +1,1 @@
+"""Frozen values that travel through the operator. They know nobody above them."""
