@@ -3,6 +3,7 @@
     OperatorError
     ├── SettingsError           a flag, an environment variable or a file given at start is wrong
     ├── ManifestError           a file of manifests can't be read
+    ├── SpecError               an object of ours is invalid; tells the wrong fields
     ├── ScrapeError             this scrape failed; the next one is tried as planned
     │   ├── FetchError              no usable HTTP answer came
     │   └── ProfileError            the answer is no profile, or not one within the limits
@@ -12,7 +13,8 @@
     │   ├── PartlyFailed            some series of the batch failed, and the answer says which
     │   ├── OutcomeUnknown          some series failed, nobody knows which: do not send it again
     │   └── Rejected                sending it again is pointless
-    └── ClusterError            the API server refused something that the operator needs
+    └── ClusterError            the operator can't have from the cluster what it needs
+        ├── ApiError                one call to the API server failed
         └── LeaseLost               another operator of the same name has taken over
 
 Every error carries a `reason`: a CamelCase word that stands in status, metrics and
@@ -21,7 +23,7 @@ logs.  Messages are short and hold neither secrets nor response bodies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class OperatorError(Exception):
@@ -52,6 +54,18 @@ class ManifestError(OperatorError):
 
     def __init__(self, message: str) -> None:
         super().__init__("InvalidManifest", message)
+
+
+class SpecError(OperatorError):
+    """An object of ours is invalid. It is reported, and nothing of it is scraped.
+
+    `problems` holds (JSON path, message) pairs, such as
+    ("spec.interval", "must be from 1s to 24h"); the messages never hold values.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("InvalidSpec", "; ".join(f"{path}: {message}" if path else message for path, message in problems))
+        self.problems = list(problems)
 
 
 class ScrapeError(OperatorError):
@@ -115,7 +129,16 @@ class Rejected(PushError):
 
 
 class ClusterError(OperatorError):
-    """The API server refused something that the operator needs."""
+    """The operator can't have from the cluster what it needs."""
+
+
+class ApiError(ClusterError):
+    """One call to the API server failed, with HTTP `status`; 0 means no answer at all."""
+
+    def __init__(self, status: int, what: str) -> None:
+        answer = f"the API server answered {status}" if status else "no answer from the API server"
+        super().__init__("ApiServerRefused" if status else "ApiServerUnreachable", f"{what}: {answer}")
+        self.status = status
 
 
 class LeaseLost(ClusterError):

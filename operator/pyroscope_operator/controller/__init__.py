@@ -1,0 +1,9 @@
+"""The only package that imports kopf or talks to Kubernetes.
+
+kube.py      the few API calls that the operator makes itself
+watch.py     Kopf handlers that record what they see
+sweep.py     finds what the watches missed, and knows when everything is listed
+lease.py     one active operator per name
+status.py    writes the status of the objects
+operator.py  all of it together
+"""

@@ -1,0 +1,8 @@
+"""From objects and pods to scrapes.  Pure: values in, values out.
+
+pod.py       a pod as far as discovery reads it
+selector.py  which pods an object means
+port.py      where in a pod the profiles are
+series.py    which labels the series get
+plan.py      all objects together: scrapes, drops and duplicates
+"""

@@ -1,0 +1,1 @@
+"""The operator's own HTTP server: health, metrics and what is scraped."""

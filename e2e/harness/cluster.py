@@ -1,0 +1,152 @@
+"""What tests and the demo do in the cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from e2e.harness.build import BIN, ROOT
+from e2e.harness.controlplane import ADMIN_TOKEN, ControlPlane
+from e2e.harness.wait import eventually
+
+SCRAPES = "/apis/pyroscope-operator.dev/v1alpha1"
+
+
+@dataclass
+class PodSpec:
+    """A pod without a kubelet: a test says what its status is, a process plays the container."""
+
+    name: str
+    ip: str
+    labels: Mapping[str, str]
+    port: int = 6060
+    port_name: str = "pprof"
+    container: str = "app"
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    phase: str = "Running"
+    ready: bool = True
+    restarts: int = 0
+
+    def manifest(self) -> dict[str, Any]:
+        container = {
+            "name": self.container,
+            "image": "testbed/demoapp:1",
+            "ports": [{"name": self.port_name, "containerPort": self.port}],
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": self.name, "labels": dict(self.labels), "annotations": dict(self.annotations)},
+            "spec": {"nodeName": "testbed", "containers": [container]},
+        }
+
+    def status(self) -> dict[str, Any]:
+        ready = "True" if self.ready else "False"
+        return {
+            "phase": self.phase,
+            "podIP": self.ip,
+            "podIPs": [{"ip": self.ip}],
+            "hostIP": "127.0.0.1",
+            "conditions": [{"type": "Ready", "status": ready}],
+            "containerStatuses": [
+                {
+                    "name": self.container,
+                    "ready": self.ready,
+                    "restartCount": self.restarts,
+                    "image": "testbed/demoapp:1",
+                    "imageID": "",
+                    "containerID": f"containerd://{self.name}-{self.restarts}",
+                    "state": {"running": {}},
+                }
+            ],
+        }
+
+
+class Cluster:
+    """A control plane with the CRDs installed."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.api = plane.client(ADMIN_TOKEN)
+        self.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        self.kubectl("wait", "--for=condition=Established", "crd/pyroscopescrapes.pyroscope-operator.dev", "--timeout=30s")
+        eventually(lambda: self.api.get(f"{SCRAPES}/pyroscopescrapes").is_success, "the CRD is served")
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """Run the real kubectl; returns what it printed."""
+        command = [str(BIN / "kubectl"), "--kubeconfig", str(self.plane.kubeconfig), *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        return done.stdout if check else done.stdout + done.stderr
+
+    def namespace(self, name: str) -> None:
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        assert self.api.post("/api/v1/namespaces", json=body).status_code in {201, 409}
+
+    def apply(self, manifest: Mapping[str, Any] | str) -> None:
+        self.kubectl("apply", "-f", "-", stdin=manifest if isinstance(manifest, str) else json.dumps(manifest))
+
+    def scrape(self, namespace: str, name: str, spec: Mapping[str, Any]) -> None:
+        """Apply a PyroscopeScrape."""
+        kind = {"apiVersion": "pyroscope-operator.dev/v1alpha1", "kind": "PyroscopeScrape"}
+        self.apply({**kind, "metadata": {"namespace": namespace, "name": name}, "spec": spec})
+
+    def get(self, namespace: str, name: str) -> dict[str, Any]:
+        """A PyroscopeScrape as the API server has it."""
+        response = self.api.get(f"{SCRAPES}/namespaces/{namespace}/pyroscopescrapes/{name}")
+        assert response.is_success, f"{namespace}/{name}: HTTP {response.status_code}"
+        found: dict[str, Any] = response.json()
+        return found
+
+    def status(self, namespace: str, name: str) -> dict[str, Any]:
+        status: dict[str, Any] = self.get(namespace, name).get("status", {})
+        return status
+
+    def condition(self, namespace: str, name: str, kind: str) -> str:
+        """`<status>/<reason>` of a condition, such as `False/InvalidSpec`; empty where there is none."""
+        conditions = self.status(namespace, name).get("conditions", ())
+        return next((f"{c['status']}/{c['reason']}" for c in conditions if c["type"] == kind), "")
+
+    def wait_for(self, namespace: str, name: str, kind: str, wanted: str, timeout: float = 60) -> None:
+        def reached() -> bool:
+            seen = self.condition(namespace, name, kind)
+            assert seen == wanted, f"{seen or 'no condition'}: {self.status(namespace, name)}"
+            return True
+
+        eventually(reached, f"{kind} of {namespace}/{name} is {wanted}", timeout)
+
+    def delete_scrape(self, namespace: str, name: str) -> None:
+        self.kubectl("delete", "pyscrape", "-n", namespace, name, "--timeout=10s")
+
+    def run_pod(self, namespace: str, pod: PodSpec) -> None:
+        """Create the pod and say that it runs."""
+        created = self.api.post(f"/api/v1/namespaces/{namespace}/pods", json=pod.manifest())
+        assert created.is_success, created.text
+        self.set_status(namespace, pod)
+
+    def set_status(self, namespace: str, pod: PodSpec) -> None:
+        done = self.api.patch(
+            f"/api/v1/namespaces/{namespace}/pods/{pod.name}/status",
+            json={"status": pod.status()},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        assert done.is_success, done.text
+
+    def delete_pod(self, namespace: str, name: str) -> None:
+        """No kubelet confirms the end of a pod, so it gets no grace."""
+        done = self.api.request(
+            "DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}", json={"gracePeriodSeconds": 0, "kind": "DeleteOptions"}
+        )
+        assert done.is_success, done.text
+
+    def close(self) -> None:
+        self.api.close()
+
+
+def conditions(status: Mapping[str, Any]) -> dict[str, str]:
+    """type → `<status>/<reason>`."""
+    found: Sequence[Mapping[str, str]] = status.get("conditions", ())
+    return {c["type"]: f"{c['status']}/{c['reason']}" for c in found}

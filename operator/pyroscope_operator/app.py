@@ -1,0 +1,121 @@
+"""The composition root: wires settings, scraping, pushing and a source of objects together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Protocol
+
+from pyroscope_operator import __version__, transport
+from pyroscope_operator.api import duration, size
+from pyroscope_operator.controller.operator import Controller, ControllerSettings
+from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.overview import overview
+from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.store import Store
+from pyroscope_operator.engine.verdict import Policy
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.push.client import PushClient
+from pyroscope_operator.push.delivery import DeliveryBook
+from pyroscope_operator.push.fanout import Fanout
+from pyroscope_operator.push.writer import EndpointWriter
+from pyroscope_operator.scrape.fetch import Fetcher
+from pyroscope_operator.scrape.pool import ScrapePool
+from pyroscope_operator.scrape.scraper import Context
+from pyroscope_operator.settings import Settings
+from pyroscope_operator.standalone import Files
+from pyroscope_operator.web.server import Pages, serve
+
+_LOG = logging.getLogger(__name__)
+_WORKERS = 2
+"""Threads for large profiles."""
+
+
+class Source(Protocol):
+    """Where objects come from: the cluster, or files."""
+
+    waiting_for: str
+
+    async def run(self) -> None: ...
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT. Raises OperatorErrors, in groups."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, partial(_on_signal, stop))
+    metrics = Metrics()
+    async with open_engine(settings, metrics) as engine:
+        source = _source(settings, engine, metrics)
+        pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine))
+        async with serve(settings.listen, pages) as address:
+            _LOG.info("started", extra={"version": __version__, "listen": address, "standalone": settings.standalone})
+            await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
+    _LOG.info("stopped")
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        _LOG.warning("second signal: ending at once, what is queued is lost")
+        os._exit(1)
+    stop.set()
+
+
+async def _run_until(stop: asyncio.Event, source: Source, fanout: Fanout, grace: float) -> None:
+    """Run until `stop`: then no more scrapes, and what is queued is pushed within `grace` seconds."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fanout.run(), name="push")
+        try:
+            await _cancelled_by(stop, source.run)
+        finally:
+            await fanout.drain(grace)
+
+
+async def _cancelled_by(stop: asyncio.Event, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work(), name="source")
+        await stop.wait()
+        _LOG.info("stopping")
+        task.cancel()
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]:
+    """An engine with its connections, which are closed at the end."""
+    policy = Policy(
+        privileged_namespaces=None
+        if settings.standalone
+        else frozenset(settings.privileged_namespaces or [settings.own_namespace]),
+        body_limit=size.parse(settings.body_size_limit),
+    )
+    book, endpoint = DeliveryBook(), settings.endpoint()
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="profile") as executor:
+        async with transport.open_transport() as to_targets, transport.open_transport() as to_pyroscope:
+            client = PushClient(endpoint, to_pyroscope)
+            fanout = Fanout([EndpointWriter(client, metrics, book, queue_bytes=size.parse(settings.queue_size))])
+            pool = ScrapePool(Context(Fetcher(to_targets), fanout, metrics, executor, time.time))
+            store = Store(metrics)
+            yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics), fanout, book)
+
+
+def _source(settings: Settings, engine: Engine, metrics: Metrics) -> Source:
+    if settings.standalone:
+        return Files(engine, settings.files)
+    controller = ControllerSettings(
+        lease=settings.lease,
+        identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
+        lease_duration=duration.parse(settings.lease_duration),
+        sweep_period=duration.parse(settings.sweep_period),
+        status_interval=duration.parse(settings.status_interval),
+    )
+    return Controller(engine, controller, metrics)

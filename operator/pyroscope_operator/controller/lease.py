@@ -1,0 +1,114 @@
+"""One active operator per name, by a Lease.
+
+The usual rules of leader election: the holder renews; who sees no renewal for a whole
+lease duration, by its own clock, takes over.  Unlike the usual, a holder that can't reach
+the API server goes on: nobody else can take the Lease through the same outage, and
+scraping must survive it.  A holder that *sees* another one stops at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pyroscope_operator.controller.kube import Kube
+from pyroscope_operator.errors import ApiError, LeaseLost
+from pyroscope_operator.model.ref import ObjectRef
+
+_LOG = logging.getLogger(__name__)
+
+
+class Lease:
+    """The Lease `ref`, as the process `identity` sees it. Times in seconds."""
+
+    def __init__(
+        self, kube: Kube, ref: ObjectRef, identity: str, duration: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._kube = kube
+        self._ref = ref
+        self._identity = identity
+        self._duration = duration
+        self._clock = clock
+        self._observed: tuple[Any, Any] | None = None
+        self._observed_at = 0.0
+        self.held = False
+
+    async def acquire(self) -> None:
+        """Return once the Lease is ours."""
+        waiting = False
+        while True:
+            try:
+                if await self._try():
+                    self.held = True
+                    _LOG.info("holding the lease", extra={"lease": str(self._ref)})
+                    return
+                if not waiting:
+                    _LOG.info("standing by: another operator holds the lease", extra={"lease": str(self._ref)})
+                    waiting = True
+            except ApiError as error:
+                _LOG.warning("can't take the lease yet: %s", error)
+            await asyncio.sleep(self._duration / 5)
+
+    async def hold(self) -> None:
+        """Renew until cancelled. Raises LeaseLost when another holder is seen."""
+        while True:
+            await asyncio.sleep(self._duration / 3)
+            try:
+                if not await self._try():
+                    self.held = False
+                    raise LeaseLost(f"another operator has taken over the lease {self._ref}")
+            except ApiError as error:
+                _LOG.warning("can't renew the lease, scraping goes on: %s", error)
+
+    async def release(self) -> None:
+        """Let the next one take over at once; best effort."""
+        if not self.held:
+            return
+        self.held = False
+        try:
+            lease = await self._kube.read_lease(self._ref)
+            if lease and lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=_now())
+                await self._kube.write_lease(self._ref, lease)
+        except ApiError as error:
+            _LOG.info("the lease was not released, it will expire: %s", error)
+
+    async def _try(self) -> bool:
+        """Take or renew; False when somebody else holds it. Raises ApiError."""
+        lease = await self._kube.read_lease(self._ref)
+        if lease is not None and self._belongs_to_another(lease["spec"]):
+            return False
+        try:
+            await self._kube.write_lease(self._ref, self._renewed(lease))
+        except ApiError as error:
+            if error.status == 409:  # somebody was faster; the next look tells who
+                return self.held
+            raise
+        return True
+
+    def _belongs_to_another(self, spec: dict[str, Any]) -> bool:
+        holder = spec.get("holderIdentity")
+        if holder in {None, "", self._identity}:
+            return False
+        seen = (holder, spec.get("renewTime"))
+        if seen != self._observed:
+            self._observed, self._observed_at = seen, self._clock()
+        # Clocks of two machines are never compared: only how long nothing has changed here.
+        return self.held or self._clock() - self._observed_at < (spec.get("leaseDurationSeconds") or self._duration)
+
+    def _renewed(self, lease: dict[str, Any] | None) -> dict[str, Any]:
+        now = _now()
+        spec = dict(lease["spec"]) if lease else {}
+        if spec.get("holderIdentity") != self._identity:
+            spec.update(acquireTime=now, leaseTransitions=(spec.get("leaseTransitions") or 0) + 1 if lease else 0)
+        spec.update(holderIdentity=self._identity, leaseDurationSeconds=max(1, round(self._duration)), renewTime=now)
+        metadata = lease["metadata"] if lease else {"name": self._ref.name, "namespace": self._ref.namespace}
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

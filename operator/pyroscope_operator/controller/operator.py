@@ -1,0 +1,93 @@
+"""The controller: the cluster as the source of objects and pods, and the place of their status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from pyroscope_operator.controller.kube import Kube, load_configuration, open_kube
+from pyroscope_operator.controller.lease import Lease
+from pyroscope_operator.controller.status import StatusWriter
+from pyroscope_operator.controller.sweep import Sweep
+from pyroscope_operator.controller.watch import Watch
+from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.errors import ApiError, ClusterError
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
+
+_LOG = logging.getLogger(__name__)
+_RETRY_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """Times in seconds."""
+
+    lease: ObjectRef
+    identity: str
+    """Of this process, in the Lease."""
+    lease_duration: float
+    sweep_period: float
+    status_interval: float
+
+
+class Controller:
+    """Feeds an engine from a cluster."""
+
+    def __init__(self, engine: Engine, settings: ControllerSettings, metrics: Metrics) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._metrics = metrics
+        self.waiting_for = "the API server"
+        """For /readyz; empty once everything is listed."""
+
+    async def run(self) -> None:
+        """Run until cancelled.
+
+        Raises SettingsError without a cluster, ClusterError without the CRD, and
+        LeaseLost when another operator has taken over; scraping has stopped then.
+        """
+        async with open_kube(await load_configuration()) as kube:
+            await _require_crd(kube)
+            settings = self._settings
+            lease = Lease(kube, settings.lease, settings.identity, settings.lease_duration)
+            self.waiting_for = "the lease, which another operator holds"
+            await lease.acquire()
+            self._metrics.leader.set(1)
+            try:
+                await self._lead(kube, lease)
+            finally:
+                self._metrics.leader.set(0)
+                await lease.release()
+
+    async def _lead(self, kube: Kube, lease: Lease) -> None:
+        settings, engine = self._settings, self._engine
+        sweep = Sweep(kube, engine.store, settings.sweep_period)
+        status = StatusWriter(kube, engine, self._metrics, settings.status_interval, time.time)
+        self.waiting_for = "the first list of objects and pods"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lease.hold(), name="lease")
+            group.create_task(Watch(engine.store, self._metrics).run(), name="watch")
+            group.create_task(engine.run(), name="engine")
+            await sweep.wait_until_synced()
+            _LOG.info("synced", extra={"objects": len(engine.store.objects), "pods": len(engine.store.pod_uids())})
+            engine.synced.set()
+            self.waiting_for = ""
+            group.create_task(sweep.run(), name="sweep")
+            group.create_task(status.run(), name="status")
+
+
+async def _require_crd(kube: Kube) -> None:
+    """Wait for the API server; fail early, and say how to mend it, when the CRD is not installed."""
+    while True:
+        try:
+            await kube.object_uids()
+        except ApiError as error:
+            if error.status == 404:
+                raise ClusterError("CRDNotInstalled", "the cluster has no PyroscopeScrapes: kubectl apply -f crds/") from error
+            _LOG.warning("waiting for the API server: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            return

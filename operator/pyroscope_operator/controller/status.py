@@ -1,0 +1,92 @@
+"""Writes the status of the objects: server-side apply, compared before sending."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyroscope_operator.controller.kube import Kube
+from pyroscope_operator.engine.conditions import Observation
+from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.report import report, settled
+from pyroscope_operator.engine.store import ScrapeObject
+from pyroscope_operator.errors import ApiError
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
+
+_LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 1.0
+_REFRESH_SECONDS = 300.0
+"""Times alone are written this often: each write wakes every watcher of the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The status that the API server has, as far as we know, and when it was sent."""
+
+    uid: str
+    status: Mapping[str, Any]
+    at: float
+
+
+class StatusWriter:
+    """The one task that writes status. Clock in Unix seconds."""
+
+    def __init__(self, kube: Kube, engine: Engine, metrics: Metrics, interval: float, clock: Callable[[], float]) -> None:
+        self._kube = kube
+        self._engine = engine
+        self._metrics = metrics
+        self._interval = interval
+        """Seconds between two writes of one object, at least."""
+        self._clock = clock
+        self._written: dict[ObjectRef, _Written] = {}
+        self._failing = False
+
+    async def run(self) -> None:
+        """Write what has changed, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                await self.write_due()
+            except ApiError as error:
+                # The next object would meet the same error; nothing is lost, status is computed anew.
+                if not self._failing:
+                    _LOG.warning("can't write status: %s", error)
+                self._failing = True
+
+    async def write_due(self) -> None:
+        """One look at all objects. Raises ApiError when the API server can't be reached."""
+        observations = self._engine.observations()
+        for gone in self._written.keys() - observations.keys():
+            del self._written[gone]
+        for ref, seen in observations.items():
+            found = self._engine.store.objects.get(ref)
+            if found is not None:
+                await self._write(found, seen)
+
+    async def _write(self, found: ScrapeObject, seen: Observation) -> None:
+        now, before = self._clock(), self._last(found)
+        if now - before.at < self._interval:
+            return
+        fresh = report(seen, before.status, now).manifest()
+        if settled(before.status, fresh) and (fresh == before.status or now - before.at < _REFRESH_SECONDS):
+            return
+        try:
+            await self._kube.apply_status(found.ref, found.uid, fresh)
+        except ApiError as error:
+            self._metrics.status_writes.labels(error.reason).inc()
+            if error.status not in {404, 409}:  # deleted or made anew meanwhile
+                raise
+            return
+        self._metrics.status_writes.labels("ok").inc()
+        self._failing = False
+        self._written[found.ref] = _Written(found.uid, fresh, now)
+
+    def _last(self, found: ScrapeObject) -> _Written:
+        written = self._written.get(found.ref)
+        if written is None or written.uid != found.uid:
+            return _Written(found.uid, found.status, 0.0)
+        return written

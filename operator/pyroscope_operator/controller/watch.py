@@ -1,0 +1,155 @@
+"""Kopf, tuned and in a thread of its own, with handlers that only record what they see.
+
+Kopf cancels every task on its loop when it ends, so it gets its own loop; what it
+sees is handed over with `call_soon_threadsafe`.  It writes nothing: no finalizers, no
+annotations, no Events, no peering (docs/design.md tells why each setting is as it is).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import kopf
+
+from pyroscope_operator.api import GROUP, VERSION
+from pyroscope_operator.api.scrape import PLURAL
+from pyroscope_operator.controller.kube import POD_FIELDS
+from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.engine.store import ScrapeObject, Store
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
+
+_LOG = logging.getLogger(__name__)
+_RESTART_SECONDS = 5.0
+
+
+class _Endless:
+    """Back-off between attempts on the API server. Without a length, Kopf never gives up."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.5, 1, 2, 4)
+        while True:
+            yield 8
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """on.event needs no memory of what was handled; building one deep-copies every object."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None: ...
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """on.event is never retried; clearing progress deep-copies every object."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None: ...
+
+    def purge(self, **_: Any) -> None: ...
+
+    def touch(self, **_: Any) -> None: ...
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.process.ultimate_exiting_timeout = None
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.watching.chunk_size = 500
+    settings.queueing.idle_timeout = 0.2
+    settings.networking.error_backoffs = _Endless()
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.watching.field_selectors["", "v1", "pods"] = POD_FIELDS
+    return settings
+
+
+def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """The same choice as `kube.load_configuration`."""
+    if os.environ.get("KUBECONFIG"):
+        return kopf.login_with_kubeconfig(**kwargs)
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+class Watch:
+    """Keeps a store in step with the API server's pods and PyroscopeScrapes."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._stop = threading.Event()
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self) -> None:
+        """Watch until cancelled. Kopf is started again whenever it ends by itself."""
+        try:
+            while not self._stop.is_set():
+                thread = asyncio.create_task(asyncio.to_thread(self._kopf), name="kopf")
+                try:
+                    await asyncio.shield(thread)
+                except asyncio.CancelledError:
+                    self._stop.set()
+                    await thread
+                    raise
+                _LOG.warning("the watches ended: starting them again in %gs", _RESTART_SECONDS)
+                await asyncio.sleep(_RESTART_SECONDS)
+        finally:
+            self._stop.set()
+
+    def _kopf(self) -> None:
+        """One life of Kopf, in its thread."""
+        try:
+            asyncio.run(
+                kopf.operator(
+                    registry=self._registry(),
+                    settings=_settings(),
+                    clusterwide=True,
+                    standalone=True,
+                    stop_flag=self._stop,
+                )
+            )
+        except Exception:
+            _LOG.exception("the watches failed")
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(_login)
+        kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(self._on_object)
+        kopf.on.event("", "v1", "pods", registry=registry)(self._on_pod)
+        return registry
+
+    async def _on_object(self, event: kopf.RawEvent, **_: Any) -> None:
+        raw, deleted = event["object"], event["type"] == "DELETED"
+        ref = ObjectRef(raw["metadata"]["namespace"], raw["metadata"]["name"])
+        if deleted or raw["metadata"].get("deletionTimestamp"):
+            self._record("pyroscopescrapes", event, self._store.remove_object, ref)
+        else:
+            self._record("pyroscopescrapes", event, self._store.put_object, ScrapeObject.from_manifest(raw))
+
+    async def _on_pod(self, event: kopf.RawEvent, **_: Any) -> None:
+        pod = Pod.from_manifest(event["object"])
+        if event["type"] == "DELETED":
+            self._record("pods", event, self._store.remove_pod, ObjectRef(pod.namespace, pod.name))
+        else:
+            self._record("pods", event, self._store.put_pod, pod)
+
+    def _record(self, resource: str, event: kopf.RawEvent, change: Callable[[Any], None], what: Any) -> None:
+        """Hand one change over to the operator's own event loop."""
+        self._metrics.watch_events.labels(resource, event["type"] or "LISTED").inc()
+        self._loop.call_soon_threadsafe(change, what)

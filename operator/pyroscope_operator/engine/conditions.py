@@ -1,0 +1,156 @@
+"""The conditions of an object: what is right and wrong, in the words of the status.
+
+Pure.  Reasons are part of the API (docs/api.md lists them): alerts are written on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from pyroscope_operator.discovery.plan import ObjectPlan
+from pyroscope_operator.engine.verdict import Verdict
+from pyroscope_operator.model.target import Target
+from pyroscope_operator.push.delivery import Delivery
+from pyroscope_operator.scrape.pool import LoopState
+
+
+@dataclass(frozen=True, slots=True)
+class Aspect:
+    """A condition without its times."""
+
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that is known of one object at one moment."""
+
+    generation: int
+    verdict: Verdict
+    plan: ObjectPlan | None
+    """None when the object is suspended or not accepted."""
+    loops: Sequence[LoopState] = ()
+    delivery: Delivery = field(default_factory=Delivery)
+
+    @cached_property
+    def targets(self) -> list[list[LoopState]]:
+        """The loops of each target."""
+        targets: dict[str, list[LoopState]] = {}
+        for state in self.loops:
+            targets.setdefault(state.scrape.target.key, []).append(state)
+        return list(targets.values())
+
+    @cached_property
+    def up(self) -> int:
+        """Targets of which something was scraped and nothing failed the last time."""
+        return sum(not _fails(states) and any(s.health.up for s in states) for states in self.targets)
+
+    @cached_property
+    def down(self) -> int:
+        """Targets with a profile type whose last scrape failed."""
+        return sum(_fails(states) for states in self.targets)
+
+    @cached_property
+    def failed(self) -> list[LoopState]:
+        """The loops whose last scrape failed, in an order that stays."""
+        return sorted((s for s in self.loops if s.health.up is False), key=_order)
+
+
+def _fails(states: Sequence[LoopState]) -> bool:
+    return any(s.health.up is False for s in states)
+
+
+def _order(state: LoopState) -> tuple[str, str, str]:
+    target = state.scrape.target
+    return label_of(target), target.container, state.scrape.profile.type
+
+
+def label_of(target: Target) -> str:
+    """What people call a target."""
+    return target.pod or target.address
+
+
+def aspects(seen: Observation) -> dict[str, Aspect]:
+    """The conditions by type, the summary first."""
+    found = {
+        "Accepted": Aspect("True" if seen.verdict.accepted else "False", seen.verdict.reason, seen.verdict.message),
+        "Discovered": _idle(seen) or _discovered(seen.plan or ObjectPlan()),
+        "Scraping": _idle(seen) or _scraping(seen),
+        "Delivering": _delivering(seen),
+    }
+    return {"Ready": _ready(seen, found), **found}
+
+
+def _idle(seen: Observation) -> Aspect | None:
+    """What is said of an object that is not acted upon."""
+    if not seen.verdict.accepted:
+        return Aspect("Unknown", "NotAccepted", "nothing is done for an object that is not accepted")
+    if seen.plan is None:
+        return Aspect("Unknown", "Suspended", "spec.suspend is true")
+    return None
+
+
+def _discovered(plan: ObjectPlan) -> Aspect:
+    if not plan.pods and not plan.targets:
+        return Aspect("False", "NoPodsMatched", "no pod matches spec.selector in the selected namespaces")
+    if unfit := [drop for drop in plan.drops if drop.reason == "PortNotFound"]:
+        first = unfit[0]
+        return Aspect("False", "PortNotFound", f"{len(unfit)} of {plan.pods} pods dropped; {first.pod.name}: {first.message}")
+    if plan.duplicates:
+        more = f" (and {len(plan.duplicates) - 1} more)" if len(plan.duplicates) > 1 else ""
+        return Aspect("False", "Duplicate", plan.duplicates[0].message + more)
+    waiting = f", {len(plan.drops)} pods not running" if plan.drops else ""
+    return Aspect("True", "TargetsFound", f"{len(plan.targets)} targets, {plan.pods} pods{waiting}")
+
+
+def _scraping(seen: Observation) -> Aspect:
+    if not seen.loops:
+        return Aspect("Unknown", "NoTargets", "there is nothing to scrape")
+    if seen.failed:
+        first = seen.failed[0]
+        what = f"{first.scrape.profile.type} of {label_of(first.scrape.target)}"
+        text = f"{seen.down} of {len(seen.targets)} targets are down; {what}: {first.health.reason}, {first.health.message}"
+        return Aspect("False", "TargetsDown", text)
+    if any(s.health.up is None for s in seen.loops):
+        return Aspect("Unknown", "Pending", "not every scrape has been tried yet")
+    return Aspect("True", "AllUp", f"all {seen.up} targets are up")
+
+
+def _delivering(seen: Observation) -> Aspect:
+    delivery = seen.delivery
+    if delivery.failures:
+        return Aspect("False", delivery.reason or "PushFailing", delivery.message or "the last push failed")
+    if delivery.last_push is not None:
+        return Aspect("True", "Delivered", "profiles arrive")
+    return _idle(seen) or Aspect("Unknown", "NothingPushed", "no profile has been pushed yet")
+
+
+def _ready(seen: Observation, found: Mapping[str, Aspect]) -> Aspect:
+    """Accepted, every wanted scrape tried with a target up (or none wanted), and delivery not failing."""
+    for kind in ("Accepted", "Delivering"):
+        if found[kind].status == "False":
+            return found[kind]
+    if seen.plan is None:
+        return Aspect("True", "Suspended", "nothing is scraped: spec.suspend is true")
+    return _scrapes_ready(seen, seen.plan, found)
+
+
+def _scrapes_ready(seen: Observation, plan: ObjectPlan, found: Mapping[str, Aspect]) -> Aspect:
+    wanted = [s for s in seen.loops if s.scrape.target.healthy]
+    if not wanted and plan.healthy_pods:
+        return Aspect("False", found["Discovered"].reason, found["Discovered"].message)
+    if not wanted:
+        reason = "NoPodHealthy" if plan.pods else "NoPodsMatched"
+        return Aspect("True", reason, "there is nothing to scrape: no matching pod is ready")
+    tried = sum(s.health.up is not None for s in wanted)
+    if tried < len(wanted):
+        return Aspect("False", "Pending", f"{tried} of {len(wanted)} scrapes have been tried")
+    if not seen.up:
+        return Aspect("False", found["Scraping"].reason, found["Scraping"].message)
+    worst = next((found[kind] for kind in ("Discovered", "Scraping") if found[kind].status == "False"), found["Scraping"])
+    return Aspect("True", worst.reason, worst.message)

@@ -1,0 +1,49 @@
+"""The parts of the engine, held together."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from pyroscope_operator.engine.conditions import Observation
+from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.store import Store
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.delivery import DeliveryBook
+from pyroscope_operator.push.fanout import Fanout
+from pyroscope_operator.scrape.pool import LoopState, ScrapePool
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a source of objects (the controller, or files) fills, runs and reads."""
+
+    store: Store
+    pool: ScrapePool
+    reconciler: Reconciler
+    fanout: Fanout
+    book: DeliveryBook
+    synced: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the store knows everything that exists: deciding earlier would take duplicates for originals."""
+
+    async def run(self) -> None:
+        """Scrape what the store says, from the first complete knowledge until cancelled."""
+        await self.synced.wait()
+        await self.reconciler.run()
+
+    def observations(self) -> dict[ObjectRef, Observation]:
+        """How every object is doing; objects that no reconcile has seen yet are left out."""
+        loops: dict[ObjectRef, list[LoopState]] = {}
+        for state in self.pool.states().values():
+            loops.setdefault(state.scrape.source, []).append(state)
+        decision = self.reconciler.decision
+        return {
+            ref: Observation(
+                generation=decision.generations[ref],
+                verdict=verdict,
+                plan=decision.plans.get(ref),
+                loops=loops.get(ref, ()),
+                delivery=self.book.get(ref),
+            )
+            for ref, verdict in decision.verdicts.items()
+        }

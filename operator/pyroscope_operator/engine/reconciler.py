@@ -1,0 +1,76 @@
+"""From what is known to what is scraped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from pyroscope_operator.discovery.plan import ObjectPlan, Wanted, plan
+from pyroscope_operator.engine.store import Store
+from pyroscope_operator.engine.verdict import Policy, Verdict, judge
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.delivery import DeliveryBook
+from pyroscope_operator.scrape.pool import ScrapePool
+
+_LOG = logging.getLogger(__name__)
+_GATHER_SECONDS = 0.1
+"""Events come in bursts: one computation for all that arrive within this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the last reconcile decided; one value, replaced as a whole."""
+
+    generations: dict[ObjectRef, int] = field(default_factory=dict)
+    """Of the objects as they were read."""
+    verdicts: dict[ObjectRef, Verdict] = field(default_factory=dict)
+    plans: dict[ObjectRef, ObjectPlan] = field(default_factory=dict)
+    """Of the accepted objects that are not suspended."""
+
+
+class Reconciler:
+    """The one task that changes the scrape pool."""
+
+    def __init__(self, store: Store, pool: ScrapePool, book: DeliveryBook, policy: Policy, metrics: Metrics) -> None:
+        self.decision = Decision()
+        self._store = store
+        self._pool = pool
+        self._book = book
+        self._policy = policy
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Reconcile after each change, until cancelled; then stop all loops."""
+        try:
+            while True:
+                await self._store.changed.wait()
+                await asyncio.sleep(_GATHER_SECONDS)
+                self._store.changed.clear()
+                try:
+                    await self.reconcile()
+                except Exception:  # a bug on one object must not end scraping for all
+                    _LOG.exception("reconcile failed: scraping goes on as before")
+        finally:
+            await self._pool.close()
+
+    async def reconcile(self) -> None:
+        """Compute everything anew and bring the pool in step."""
+        with self._metrics.reconcile_seconds.time():
+            decision = self.decide()
+        await self._pool.sync(scrape for mine in decision.plans.values() for scrape in mine.scrapes)
+        self.decision = decision
+        self._book.forget(decision.verdicts.keys())
+
+    def decide(self) -> Decision:
+        """Pure but for reading the store."""
+        objects = self._store.objects
+        verdicts = {ref: judge(found, self._policy) for ref, found in objects.items()}
+        wanted = [
+            Wanted(ref, found.created, found.spec)
+            for ref, found in objects.items()
+            if found.spec is not None and verdicts[ref].accepted
+        ]
+        generations = {ref: found.generation for ref, found in objects.items()}
+        return Decision(generations, verdicts, plan(wanted, self._store.pods_in, self._policy.body_limit))

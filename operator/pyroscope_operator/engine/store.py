@@ -1,0 +1,108 @@
+"""What is known of the world: objects and pods, as the last event left them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from pyroscope_operator.api.load import load_scrape
+from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
+from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.errors import SpecError
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeObject:
+    """A PyroscopeScrape: its specification, or what is wrong with it."""
+
+    ref: ObjectRef
+    uid: str
+    generation: int
+    created: str
+    """creationTimestamp, RFC 3339."""
+    spec: PyroscopeScrapeSpec | None
+    problem: SpecError | None = None
+    status: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """As it was when the object was first seen: transition times are taken over from it."""
+
+    @classmethod
+    def from_manifest(cls, raw: Mapping[str, Any]) -> ScrapeObject:
+        """Read a PyroscopeScrape as the API server sends it. Never raises for a wrong spec."""
+        meta = raw["metadata"]
+        spec: PyroscopeScrapeSpec | None = None
+        problem: SpecError | None = None
+        try:
+            spec = load_scrape(raw).spec
+        except SpecError as error:
+            problem = error
+        return cls(
+            ref=ObjectRef(meta["namespace"], meta["name"]),
+            uid=meta.get("uid", ""),
+            generation=meta.get("generation", 0),
+            created=meta.get("creationTimestamp", ""),
+            spec=spec,
+            problem=problem,
+            status=raw.get("status") or {},
+        )
+
+
+class Store:
+    """Objects and pods. `changed` is set whenever something that matters is different."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.objects: dict[ObjectRef, ScrapeObject] = {}
+        self.changed = asyncio.Event()
+        self._pods: dict[str, dict[str, Pod]] = {}
+        self._metrics = metrics
+
+    def put_object(self, found: ScrapeObject) -> None:
+        before = self.objects.get(found.ref)
+        # A change of status or metadata alone changes nothing here: we write status ourselves.
+        if before is None or (before.uid, before.generation) != (found.uid, found.generation):
+            self.objects[found.ref] = found
+            self._touch()
+
+    def remove_object(self, ref: ObjectRef, uid: str | None = None) -> None:
+        """Forget an object; with `uid`, only if it is still that one."""
+        found = self.objects.get(ref)
+        if found is not None and uid in {None, found.uid}:
+            del self.objects[ref]
+            self._touch()
+
+    def put_pod(self, pod: Pod) -> None:
+        namespace = self._pods.setdefault(pod.namespace, {})
+        if namespace.get(pod.name) != pod:
+            namespace[pod.name] = pod
+            self._touch()
+
+    def remove_pod(self, ref: ObjectRef, uid: str | None = None) -> None:
+        """Forget a pod; with `uid`, only if it is still that one."""
+        namespace = self._pods.get(ref.namespace, {})
+        found = namespace.get(ref.name)
+        if found is not None and uid in {None, found.uid}:
+            del namespace[ref.name]
+            if not namespace:
+                del self._pods[ref.namespace]
+            self._touch()
+
+    def pods_in(self, namespaces: frozenset[str] | None) -> Iterator[Pod]:
+        """The pods of these namespaces; all pods for None."""
+        groups: Iterable[Mapping[str, Pod]]
+        groups = self._pods.values() if namespaces is None else (self._pods.get(name, {}) for name in sorted(namespaces))
+        return chain.from_iterable(group.values() for group in groups)
+
+    def pod_uids(self) -> dict[ObjectRef, str]:
+        return {ObjectRef(pod.namespace, pod.name): pod.uid for pod in self.pods_in(None)}
+
+    def object_uids(self) -> dict[ObjectRef, str]:
+        return {ref: found.uid for ref, found in self.objects.items()}
+
+    def _touch(self) -> None:
+        self._metrics.objects.set(len(self.objects))
+        self._metrics.pods.set(sum(map(len, self._pods.values())))
+        self.changed.set()

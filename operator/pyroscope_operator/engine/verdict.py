@@ -1,0 +1,58 @@
+"""Whether an object is accepted: the answer to "is my manifest right?"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
+from pyroscope_operator.api.unbuilt import unbuilt
+from pyroscope_operator.discovery import selector
+from pyroscope_operator.engine.store import ScrapeObject
+
+_MAX_MESSAGE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the admin allows, by settings."""
+
+    privileged_namespaces: frozenset[str] | None
+    """Objects here may look at other namespaces and name static targets; None: all may."""
+    body_limit: int
+    """Bytes of a profile, at most, compressed and uncompressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    reason: str
+    message: str
+
+    @property
+    def accepted(self) -> bool:
+        return self.reason == "Accepted"
+
+
+def judge(found: ScrapeObject, policy: Policy) -> Verdict:
+    """The verdict on one object; a reason of the Accepted condition and a text with the fix."""
+    if found.spec is None:
+        problems = found.problem.problems if found.problem else []
+        return Verdict("InvalidSpec", "; ".join(f"{path}: {text}" for path, text in problems)[:_MAX_MESSAGE])
+    if missing := unbuilt(found.spec):
+        return Verdict("NotImplemented", f"this release can't do {', '.join(missing)} yet: remove it from the object")
+    return _permitted(found.spec, found.ref.namespace, policy) or Verdict("Accepted", "the object is valid")
+
+
+def _permitted(spec: PyroscopeScrapeSpec, own: str, policy: Policy) -> Verdict | None:
+    privileged = policy.privileged_namespaces
+    if privileged is None or own in privileged:
+        return None
+    if selector.namespaces(spec, own) != frozenset({own}):
+        field = "spec.namespaceSelector: other namespaces"
+    elif spec.static_targets:
+        field = "spec.staticTargets: targets that are no pods"
+    else:
+        return None
+    return Verdict(
+        "NamespaceNotAllowed",
+        f"{field} are for objects in privileged namespaces; {own!r} is none of them (operator setting privilegedNamespaces)",
+    )

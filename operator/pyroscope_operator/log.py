@@ -1,0 +1,29 @@
+"""Logs: one JSON object per line on stderr, or plain text for people."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+_QUIET = {"kopf": logging.WARNING, "aiohttp.access": logging.WARNING, "kubernetes": logging.WARNING, "httpx": logging.WARNING}
+"""Libraries that tell more than an operator's log should."""
+
+
+def configure(level: str, style: str) -> None:
+    """Set up the root logger: `style` is json or text."""
+    handler = logging.StreamHandler(sys.stderr)
+    if style == "json":
+        handler.setFormatter(
+            JsonFormatter(
+                "%(levelname)s%(name)s%(message)s",
+                rename_fields={"levelname": "level", "name": "logger"},
+                timestamp="time",
+            )
+        )
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name, quiet in _QUIET.items():
+        logging.getLogger(name).setLevel(max(quiet, logging.getLevelName(level.upper())))

@@ -1,0 +1,61 @@
+"""From the body of a scrape to what is pushed."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from pyroscope_operator.pprof.check import parse
+from pyroscope_operator.pprof.delta import DeltaComputer
+from pyroscope_operator.pprof.gunzip import compress, decompress, is_single_member
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A profile that is ready for the push.
+
+    `body` is gzip; `raw_bytes` is its size uncompressed and `samples` the number of its
+    samples, which are what the server limits.
+    """
+
+    body: bytes
+    raw_bytes: int
+    samples: int
+
+
+class Skipped(enum.Enum):
+    """Why a good scrape gives nothing to push."""
+
+    BASELINE = "baseline"
+    """A cumulative profile that the next one will be compared with."""
+    EMPTY = "empty"
+    """No samples: an idle CPU profile, or counters that did not move."""
+
+
+def prepare(body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared | Skipped:
+    """What to push for `body`, which is gzip or raw protobuf as a target sent it.
+
+    `limit` bounds the uncompressed size in bytes.  With a computer the difference to the
+    scrape before is taken; without one the profile is checked and passed on as it came.
+    CPU-bound: tens of milliseconds for a profile of some 100 kB, so large bodies
+    belong in a thread.
+
+    Raises `ProfileError`: BodyTooLarge, BrokenGzip, EmptyBody, NotAProfile, and with a
+    computer NotCumulative.  The computer's state is untouched then.
+    """
+    raw = decompress(body, limit)
+    if computer is None:
+        return _as_it_came(body, raw)
+    difference = computer.difference(raw)
+    if difference is None:
+        return Skipped.BASELINE
+    if not difference.samples:
+        return Skipped.EMPTY
+    return Prepared(compress(difference.raw), len(difference.raw), difference.samples)
+
+
+def _as_it_came(body: bytes, raw: bytes) -> Prepared | Skipped:
+    samples = len(parse(raw).sample)
+    if not samples:
+        return Skipped.EMPTY
+    return Prepared(body if is_single_member(body, len(raw)) else compress(raw), len(raw), samples)

@@ -1,0 +1,112 @@
+"""One HTTP request to a target, bounded in time and size.
+
+httpx's interface over the aiohttp transport, called directly: a scrape needs none of
+what httpx's client adds, and it costs more than the request (docs/design.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+import aiohttp
+import httpx
+
+from pyroscope_operator import __version__
+from pyroscope_operator.errors import FetchError
+from pyroscope_operator.model.target import Scrape
+from pyroscope_operator.pprof.gunzip import decompress
+from pyroscope_operator.transport import NETWORK_ERRORS, cause
+
+USER_AGENT = f"pyroscope-operator/{__version__}"
+_MAX_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def request_for(scrape: Scrape) -> httpx.Request:
+    """The request of a scrape; it is built once and sent at every slot."""
+    query = urlencode(scrape.query)
+    url = f"{scrape.target.scheme}://{scrape.target.address}{scrape.profile.path}" + (f"?{query}" if query else "")
+    return _get(url, scrape.timeout)
+
+
+def _get(url: str | httpx.URL, timeout: float) -> httpx.Request:
+    # `identity`: a target behind a gzip middleware would compress its profile twice.
+    headers = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
+    return httpx.Request("GET", url, headers=headers, extensions={"timeout": {"connect": timeout, "read": timeout}})
+
+
+class Fetcher:
+    """Gets bodies of profiles from targets."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def fetch(self, request: httpx.Request, scrape: Scrape) -> bytes:
+        """The body of the answer, its Content-Encoding undone.
+
+        Raises FetchError when there is no answer with status 200 within
+        `scrape.timeout` seconds and `scrape.body_limit` bytes.
+        """
+        try:
+            async with asyncio.timeout(scrape.timeout):
+                return await self._follow(request, scrape)
+        except TimeoutError as error:
+            raise FetchError("Timeout", f"no complete answer within {scrape.timeout:g}s") from error
+        except (*NETWORK_ERRORS, httpx.InvalidURL) as error:
+            raise _translated(error) from error
+
+    async def _follow(self, request: httpx.Request, scrape: Scrape) -> bytes:
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = await self._transport.handle_async_request(request)
+            try:
+                location = response.headers.get("location")
+                if response.status_code in _REDIRECTS and location and scrape.follow_redirects:
+                    request = _redirected(request, location, scrape.timeout)
+                    continue
+                return await _read(response, scrape.body_limit)
+            finally:
+                await response.aclose()
+        raise FetchError("TooManyRedirects", f"more than {_MAX_REDIRECTS} redirects")
+
+
+def _redirected(request: httpx.Request, location: str, timeout: float) -> httpx.Request:
+    """The next request; a target must not aim the operator at other hosts."""
+    url = request.url.join(location)
+    if url.host != request.url.host or url.scheme not in {"http", "https"}:
+        raise FetchError("RedirectRefused", "the target redirects to another host")
+    return _get(url, timeout)
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes:
+    if response.status_code != HTTPStatus.OK:
+        raise FetchError("HTTPStatus", f"HTTP status {response.status_code}")
+    chunks, size = [], 0
+    async for chunk in response.aiter_raw():
+        size += len(chunk)
+        if size > limit:
+            raise FetchError("BodyTooLarge", f"the body is larger than {limit} bytes (bodySizeLimit)")
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    match response.headers.get("content-encoding", "identity").strip().lower():
+        case "" | "identity":
+            return body
+        case "gzip" | "x-gzip":
+            return decompress(body, limit)
+    raise FetchError("ContentEncoding", "the body has a Content-Encoding other than gzip")
+
+
+def _translated(error: Exception) -> FetchError:
+    """What went wrong, in the words of our error tree."""
+    source = error.__cause__ or error  # httpx's errors wrap aiohttp's, which say more
+    match source:
+        case aiohttp.ClientConnectorError():
+            return FetchError("ConnectFailed", f"cannot connect: {cause(source)}")
+        case TimeoutError():
+            return FetchError("Timeout", "the target did not answer in time")
+        case aiohttp.ClientPayloadError():
+            return FetchError("Truncated", "the connection ended before the body did")
+        case aiohttp.ClientConnectionError() | OSError():
+            return FetchError("ConnectionLost", f"the connection ended without an answer: {cause(source)}")
+    return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(source).__name__})")

@@ -1,0 +1,70 @@
+"""The scrape pool: all loops, kept in step with the set of scrapes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyroscope_operator.model.target import Scrape
+from pyroscope_operator.scrape.health import Health
+from pyroscope_operator.scrape.loop import ScrapeLoop
+from pyroscope_operator.scrape.scraper import Context, Scraper
+
+
+@dataclass(frozen=True, slots=True)
+class LoopState:
+    """What a page or a status says of one loop."""
+
+    scrape: Scrape
+    health: Health
+    next_scrape: float
+    """Unix seconds."""
+
+
+class ScrapePool:
+    """Owns the loops and their tasks. `sync` is called by one task only."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._loops: dict[str, ScrapeLoop] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def sync(self, scrapes: Iterable[Scrape]) -> None:
+        """Make the loops those of `scrapes`, compared by key.
+
+        An unchanged scrape keeps its loop untouched, a changed one keeps its loop, its
+        phase and its delta state.  Loops that are no longer wanted have ended before
+        new ones begin: two CPU profiles of one process must not meet.
+        """
+        wanted = {scrape.key: scrape for scrape in scrapes}
+        await self._stop([key for key in self._loops if key not in wanted])
+        for key, scrape in wanted.items():
+            loop = self._loops.get(key)
+            if loop is None:
+                self._start(key, scrape)
+            elif loop.scraper.scrape != scrape:
+                loop.update(scrape)
+        self._context.metrics.scrape_loops.set(len(self._loops))
+        self._context.metrics.targets.set(len({scrape.target.key for scrape in wanted.values()}))
+
+    def _start(self, key: str, scrape: Scrape) -> None:
+        loop = ScrapeLoop(Scraper(scrape, self._context), self._context.clock)
+        self._loops[key] = loop
+        self._tasks[key] = asyncio.create_task(loop.run(), name=f"scrape {scrape.target.address}{scrape.profile.path}")
+
+    async def _stop(self, keys: list[str]) -> None:
+        tasks = [self._tasks.pop(key) for key in keys]
+        for key, task in zip(keys, tasks, strict=True):
+            del self._loops[key]
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        """Stop all loops; returns when they have ended."""
+        await self._stop(list(self._loops))
+
+    def states(self) -> dict[str, LoopState]:
+        """The state of every loop, by the key of its scrape."""
+        return {key: LoopState(loop.scraper.scrape, loop.scraper.health, loop.next_scrape) for key, loop in self._loops.items()}

@@ -1,0 +1,137 @@
+"""What happens at a slot: fetch, check, take the difference, hand over to the sink."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from pyroscope_operator.errors import ScrapeError
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.profile import Profile, Sink
+from pyroscope_operator.model.target import Scrape
+from pyroscope_operator.pprof.delta import DeltaComputer
+from pyroscope_operator.pprof.prepare import Prepared, Skipped, prepare
+from pyroscope_operator.scrape.fetch import Fetcher, request_for
+from pyroscope_operator.scrape.health import Health
+
+_LOG = logging.getLogger(__name__)
+_INLINE_BYTES = 16 * 1024
+"""Bodies above this are worked on in a thread: they would hold up the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all scrapers share."""
+
+    fetcher: Fetcher
+    sink: Sink
+    metrics: Metrics
+    executor: Executor
+    """Runs the work on large profiles; bounded."""
+    clock: Callable[[], float]
+    """Unix time in seconds."""
+
+
+class Scraper:
+    """Does one scrape over and over: owns its delta state and its health."""
+
+    def __init__(self, scrape: Scrape, context: Context) -> None:
+        self.health = Health()
+        self._context = context
+        self._delta: DeltaComputer | None = None
+        self._take_over(scrape)
+        self._new_delta()
+
+    @property
+    def scrape(self) -> Scrape:
+        return self._scrape
+
+    def update(self, scrape: Scrape) -> None:
+        """Scrape as `scrape` says from now on; a restarted container begins a new baseline."""
+        before = self._scrape
+        self._take_over(scrape)
+        restarted = before.target.container_id and before.target.container_id != scrape.target.container_id
+        remade = (before.profile.cumulative, before.body_limit) != (scrape.profile.cumulative, scrape.body_limit)
+        if restarted or remade:
+            self._new_delta()
+
+    def _take_over(self, scrape: Scrape) -> None:
+        self._scrape = scrape
+        self._request = request_for(scrape)
+
+    def _new_delta(self) -> None:
+        """Forget the baseline. A computation that is still running keeps the old one to itself."""
+        cumulative = self._scrape.profile.cumulative
+        self._delta = DeltaComputer(max_raw_bytes=self._scrape.body_limit) if cumulative else None
+
+    async def once(self) -> None:
+        """One scrape. Never raises: what goes wrong stands in `health`."""
+        scrape, started = self._scrape, self._context.clock()
+        try:
+            body_bytes = await self._scrape_once(scrape, started)
+        except ScrapeError as error:
+            self._failed(scrape, started, error)
+        except Exception:  # a bug of ours must not end the loop
+            _LOG.exception("scrape failed unexpectedly", extra=_names(scrape))
+            self._failed(scrape, started, ScrapeError("InternalError", "a bug in the operator: see its log"))
+        else:
+            self._succeeded(scrape, started, body_bytes)
+
+    async def _scrape_once(self, scrape: Scrape, started: float) -> int:
+        context = self._context
+        body = await context.fetcher.fetch(self._request, scrape)
+        context.metrics.scrape_bytes.inc(len(body))
+        prepared = await self._prepared(body, scrape.body_limit)
+        if isinstance(prepared, Prepared):
+            context.sink.put(
+                Profile(
+                    source=scrape.source,
+                    labels=scrape.labels,
+                    body=prepared.body,
+                    raw_bytes=prepared.raw_bytes,
+                    samples=prepared.samples,
+                    scraped_at=started,
+                )
+            )
+        elif prepared is Skipped.BASELINE:
+            context.metrics.baselines.inc()
+        return len(body)
+
+    async def _prepared(self, body: bytes, limit: int) -> Prepared | Skipped:
+        if len(body) <= _INLINE_BYTES:
+            return prepare(body, limit, self._delta)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._context.executor, prepare, body, limit, self._delta)
+
+    def skipped(self, slots: int) -> None:
+        """Count slots that began while a scrape was still running."""
+        self.health = self.health.skipped(slots)
+        self._context.metrics.slots_skipped.inc(slots)
+
+    def _succeeded(self, scrape: Scrape, started: float, body_bytes: int) -> None:
+        ended = self._context.clock()
+        if self.health.up is False:
+            _LOG.info("target is up again", extra=_names(scrape))
+        self.health = self.health.succeeded(started, ended, body_bytes)
+        self._observe(scrape, "ok", ended - started)
+
+    def _failed(self, scrape: Scrape, started: float, error: ScrapeError) -> None:
+        ended = self._context.clock()
+        if (self.health.up, self.health.reason) != (False, error.reason):
+            _LOG.warning("scrape failed: %s", error, extra=_names(scrape))
+        self.health = self.health.failed(started, ended, error)
+        self._observe(scrape, error.reason, ended - started)
+
+    def _observe(self, scrape: Scrape, result: str, duration: float) -> None:
+        metrics, kind = self._context.metrics, scrape.profile.metric_type
+        metrics.scrapes.labels(kind, result).inc()
+        metrics.scrape_seconds.labels(kind).observe(max(0.0, duration - (scrape.profile.seconds or 0)))
+
+
+def _names(scrape: Scrape) -> dict[str, str]:
+    """Who it is, for a log line."""
+    target = scrape.target
+    return {"object": str(scrape.source), "pod": target.pod, "target": target.address, "profile_type": scrape.profile.type}

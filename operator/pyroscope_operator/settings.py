@@ -1,0 +1,176 @@
+"""Settings of the operator: flags and environment, flags first.
+
+`--listen` is PYROSCOPE_OPERATOR_LISTEN, and so on; only `--pyroscope-url` has an
+environment variable without the prefix: PYROSCOPE_URL.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, CliPositionalArg, CliSuppress, SettingsConfigDict
+
+from pyroscope_operator.api import duration, size
+from pyroscope_operator.errors import SettingsError
+from pyroscope_operator.model.labels import Labels
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.endpoint import WriteEndpoint
+
+PREFIX = "PYROSCOPE_OPERATOR_"
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def _checked(parse: Callable[[str], object]) -> AfterValidator:
+    """Keep the text as it was given, but refuse what `parse` refuses."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return AfterValidator(check)
+
+
+def _split(value: Any) -> Any:
+    """`a,b` from the environment; a list from repeated flags."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Seconds = Annotated[str, _checked(duration.parse)]
+"""A Go duration."""
+Bytes = Annotated[str, _checked(size.parse)]
+
+
+class Settings(BaseSettings):
+    """Scrape pprof profiles and push them to Pyroscope."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        cli_prog_name="pyroscope-operator run",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_enforce_required=False,
+        use_attribute_docstrings=True,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    pyroscope_url: str = Field(validation_alias=AliasChoices("pyroscope_url", "PYROSCOPE_URL"))
+    """Where profiles go: http(s)://host[:port][/prefix]. Environment: PYROSCOPE_URL."""
+    write_tenant_id: str | None = None
+    """Tenant, sent as X-Scope-OrgID."""
+    write_username: str | None = None
+    """User name for basic authentication."""
+    write_password: CliSuppress[SecretStr | None] = None
+    """Password for basic authentication; by environment only."""
+    write_password_file: Path | None = None
+    """File with the password for basic authentication."""
+    write_bearer_token: CliSuppress[SecretStr | None] = None
+    """Bearer token; by environment only."""
+    write_bearer_token_file: Path | None = None
+    """File with the bearer token."""
+    write_headers: dict[str, str] = {}
+    """More request headers: name=value, repeatable."""
+    write_external_labels: dict[str, str] = {}
+    """Labels added to every series: name=value, repeatable."""
+    write_remote_timeout: Seconds = "10s"
+    """Longest time for one push request."""
+    write_min_backoff: Seconds = "500ms"
+    """First wait after a failed push."""
+    write_max_backoff: Seconds = "30s"
+    """Longest wait after failed pushes."""
+    write_max_retries: Annotated[int, Field(ge=0, le=1000)] = 10
+    """How often a profile that the endpoint answers with an error is sent again. An endpoint that is down uses up none."""
+    write_retry_on_http_429: bool = True
+    """Send again what was refused with HTTP status 429."""
+    queue_size: Bytes = "64MiB"
+    """Profiles that wait for the endpoint, at most; the oldest go first."""
+
+    body_size_limit: Bytes = "16MiB"
+    """Largest profile that is accepted from a target, before and after decompression; objects may set less."""
+    privileged_namespaces: Annotated[list[str], BeforeValidator(_split)] = []
+    """Namespaces whose objects may select pods of other namespaces and name static targets. Default: the operator's own."""
+    namespace: str = ""
+    """The operator's own namespace, where its Lease is. Default: that of the pod, else default."""
+    name: str = "pyroscope-operator"
+    """Name of the Lease: one operator of this name is active at a time."""
+    lease_duration: Seconds = "15s"
+    """Time after which the Lease of a dead operator is taken over."""
+    sweep_period: Seconds = "5m"
+    """How often the watches are compared with a list of what exists."""
+    status_interval: Seconds = "10s"
+    """Least time between two writes of one object's status."""
+
+    listen: Annotated[str, Field(pattern=r"^.*:[0-9]{1,5}$")] = ":8080"
+    """Address of the operator's own HTTP server: [host]:port."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe messages that are logged."""
+    log_format: Literal["json", "text"] = "json"
+    """One JSON object per line, or text for people."""
+    shutdown_grace: Seconds = "20s"
+    """Time to push what is queued when the operator is stopped."""
+
+    standalone: bool = False
+    """Run without Kubernetes: FILES say what to scrape."""
+    files: CliPositionalArg[list[Path]] = []
+    """Manifests of PyroscopeScrapes; with --standalone only."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.standalone and not self.files:
+            raise ValueError("--standalone needs at least one FILE with PyroscopeScrapes")
+        if self.files and not self.standalone:
+            raise ValueError("FILES are for --standalone; in a cluster, kubectl apply them")
+        return self
+
+    @property
+    def own_namespace(self) -> str:
+        return self.namespace or _pod_namespace()
+
+    @property
+    def lease(self) -> ObjectRef:
+        return ObjectRef(self.own_namespace, self.name)
+
+    def endpoint(self) -> WriteEndpoint:
+        """The default write endpoint. Raises SettingsError."""
+        password = _secret("write-password", self.write_password, self.write_password_file)
+        if (self.write_username is None) != (password is None):
+            raise SettingsError("write-username and write-password go together")
+        return WriteEndpoint(
+            url=self.pyroscope_url,
+            tenant_id=self.write_tenant_id,
+            headers=tuple(self.write_headers.items()),
+            basic_auth=(self.write_username, password) if self.write_username is not None and password is not None else None,
+            bearer_token=_secret("write-bearer-token", self.write_bearer_token, self.write_bearer_token_file),
+            external_labels=Labels(self.write_external_labels),
+            remote_timeout=duration.parse(self.write_remote_timeout),
+            min_backoff=duration.parse(self.write_min_backoff),
+            max_backoff=duration.parse(self.write_max_backoff),
+            max_retries=self.write_max_retries,
+            retry_on_429=self.write_retry_on_http_429,
+        )
+
+
+def _secret(name: str, value: SecretStr | None, file: Path | None) -> str | None:
+    if value is not None and file is not None:
+        raise SettingsError(f"{name} and {name}-file exclude each other")
+    if file is None:
+        return value.get_secret_value() if value is not None else None
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"--{name}-file: {error.strerror}") from error
+
+
+def _pod_namespace() -> str:
+    try:
+        return os.environ.get("POD_NAMESPACE") or _NAMESPACE_FILE.read_text().strip()
+    except OSError:
+        return "default"

@@ -1,0 +1,125 @@
+"""Standalone mode: files as the source of objects, no cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pyroscope_operator.api.scrape import KIND
+from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.store import ScrapeObject
+from pyroscope_operator.errors import ManifestError
+from pyroscope_operator.model.ref import ObjectRef
+
+_LOG = logging.getLogger(__name__)
+_POLL_SECONDS = 2.0
+_MAX_FILE_BYTES = 4 << 20
+
+
+class Files:
+    """Feeds an engine from manifests, and again whenever a file changes."""
+
+    def __init__(self, engine: Engine, paths: Sequence[Path]) -> None:
+        self._engine = engine
+        self._paths = paths
+        self._manifests: dict[ObjectRef, dict[str, Any]] = {}
+        self._generations: dict[ObjectRef, int] = {}
+        self._stamps: list[tuple[int, int]] = []
+        self.waiting_for = "the first read of the files"
+        """For /readyz; empty once they were read."""
+
+    async def run(self) -> None:
+        """Run until cancelled. Raises ManifestError when the files are wrong at start; later that is only logged."""
+        await self._load()
+        self.waiting_for = ""
+        self._engine.synced.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._engine.run(), name="engine")
+            group.create_task(self._follow(), name="files")
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            try:
+                await self._load()
+            except ManifestError as error:
+                _LOG.error("files not reloaded, going on as before: %s", error)
+
+    async def _load(self) -> None:
+        """Read the files if one has changed, and bring the store in step."""
+        stamps = await asyncio.to_thread(_stamps, self._paths)
+        if stamps == self._stamps:
+            return
+        self._stamps = stamps  # also when they are wrong: told once, not every two seconds
+        manifests = await asyncio.to_thread(read_manifests, self._paths)
+        for ref in self._manifests.keys() - manifests.keys():
+            self._engine.store.remove_object(ref)
+        for ref, manifest in manifests.items():
+            if manifest != self._manifests.get(ref):
+                self._put(ref, manifest)
+        self._manifests = manifests
+
+    def _put(self, ref: ObjectRef, manifest: dict[str, Any]) -> None:
+        generation = self._generations[ref] = self._generations.get(ref, 0) + 1
+        meta = {"namespace": ref.namespace, "name": ref.name, "generation": generation}
+        found = ScrapeObject.from_manifest({**manifest, "metadata": meta})
+        if found.problem is not None:
+            _LOG.error("not accepted: %s", found.problem, extra={"object": str(ref)})
+        elif found.spec is not None and found.spec.selector is not None:
+            _LOG.warning("spec.selector has no effect without a cluster", extra={"object": str(ref)})
+        self._engine.store.put_object(found)
+
+
+def read_manifests(paths: Sequence[Path]) -> dict[ObjectRef, dict[str, Any]]:
+    """The PyroscopeScrapes in these files. Raises ManifestError."""
+    found: dict[ObjectRef, dict[str, Any]] = {}
+    for path in paths:
+        for manifest in _documents(path):
+            ref = _ref(path, manifest)
+            if ref in found:
+                raise ManifestError(f"{path}: {ref} is there twice: rename one of them")
+            found[ref] = manifest
+    return found
+
+
+def _documents(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE_BYTES + 1)
+        if len(text) > _MAX_FILE_BYTES:
+            raise ManifestError(f"{path}: larger than {_MAX_FILE_BYTES >> 20} MiB")
+        documents = list(yaml.safe_load_all(text))
+    except OSError as error:
+        raise ManifestError(f"{path}: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ManifestError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: not valid YAML") from error
+    return (document for document in documents if document is not None)
+
+
+def _ref(path: Path, manifest: Any) -> ObjectRef:
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        raise ManifestError(f"{path}: every document must be a {KIND}: set kind and apiVersion")
+    meta = manifest.get("metadata")
+    if not isinstance(meta, dict) or not isinstance(meta.get("name"), str):
+        raise ManifestError(f"{path}: a {KIND} without metadata.name: add it")
+    return ObjectRef(str(meta.get("namespace") or "default"), meta["name"])
+
+
+def _stamps(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Changes whenever a file does."""
+    stamps = []
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise ManifestError(f"{path}: {error.strerror}") from error
+        stamps.append((found.st_mtime_ns, found.st_size))
+    return stamps

@@ -1,0 +1,59 @@
+"""The HTTP transport in production: httpx's interface over an aiohttp session."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+from httpx_aiohttp import AiohttpTransport
+
+KEEPALIVE = 75.0
+"""Seconds for which an idle connection is kept: above any usual scrape interval and
+below the 2 min after which Pyroscope closes it, so that no request meets a closing one."""
+
+NETWORK_ERRORS = (httpx.HTTPError, aiohttp.ClientError, HttpProcessingError, OSError)
+"""All that a transport raises when no usable answer came.
+
+httpx-aiohttp passes some of aiohttp's errors on as they are, therefore more than httpx's.
+"""
+
+
+@asynccontextmanager
+async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    """A transport that is properly closed at the end.
+
+    `ssl_context` None: the usual authorities (SSL_CERT_FILE is honoured).  Proxies are
+    not taken from the environment, cookies are not kept.  There is no timeout and no
+    connection limit here: whoever sends bounds both.
+    """
+    context = ssl_context or httpx.create_ssl_context()
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=context),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
+        trust_env=False,
+    )
+    async with session:
+        yield AiohttpTransport(verify=context, client=session)
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong in words of this machine, never in those of the other side."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return f"certificate not accepted, {seen.verify_message}"
+        if isinstance(seen, socket.gaierror):
+            return "name not resolved"
+        if isinstance(seen, OSError) and seen.errno is not None and seen.errno in errno.errorcode:
+            return os.strerror(seen.errno).lower()
+        seen = seen.__cause__
+    return type(error).__name__

@@ -1,0 +1,75 @@
+"""The operator's own HTTP server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from pyroscope_operator.errors import SettingsError
+from pyroscope_operator.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What the server tells, asked anew at each request."""
+
+    metrics: Metrics
+    ready: Callable[[], str]
+    """Empty when ready, else what is being waited for."""
+    targets: Callable[[], dict[str, Any]]
+    """The overview, fit for JSON."""
+
+
+def application(pages: Pages) -> web.Application:
+    """The routes:
+
+    - `/healthz`: 200 as long as the event loop answers
+    - `/readyz`: 200 once everything is listed and scraping has begun, else 503 with the reason
+    - `/metrics`: Prometheus text format
+    - `/api/v1/targets`: objects, targets, scrapes, drops and delivery as JSON
+    """
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        waiting_for = pages.ready()
+        return web.Response(text=f"{waiting_for or 'ok'}\n", status=503 if waiting_for else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(pages.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def targets(_: web.Request) -> web.Response:
+        return web.json_response(pages.targets())
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/api/v1/targets", targets)
+    return app
+
+
+@asynccontextmanager
+async def serve(listen: str, pages: Pages) -> AsyncIterator[str]:
+    """Serve on `[host]:port` while the context is open; yields the real address (port 0 picks one).
+
+    Raises SettingsError when the address can't be listened on.
+    """
+    host, _, port = listen.rpartition(":")
+    runner = web.AppRunner(application(pages), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host.strip("[]") or None, int(port), shutdown_timeout=1.0)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SettingsError(f"--listen {listen}: {error.strerror or 'cannot listen there'}") from error
+        yield f"{host or '0.0.0.0'}:{runner.addresses[0][1]}"  # noqa: S104 - an empty host asks for all addresses
+    finally:
+        await runner.cleanup()
