@@ -1,6 +1,6 @@
 """Builds the pinned Go programs of the testbed, once, and says what takes long.
 
-    python -m e2e.harness.build
+python -m e2e.harness.build
 """
 
 from __future__ import annotations

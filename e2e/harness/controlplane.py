@@ -13,7 +13,7 @@ from e2e.harness.build import BIN
 from e2e.harness.process import Child, free_port
 from e2e.harness.wait import eventually
 
-ADMIN_TOKEN = "testbed-admin"  # noqa: S105 - opens nothing but this process on loopback
+ADMIN_TOKEN = "testbed-admin"
 
 
 class ControlPlane:
@@ -79,7 +79,7 @@ class ControlPlane:
         return child
 
     def _ready(self, child: Child) -> bool:
-        assert child.running, f"kube-apiserver ended: {child.log_tail()}"
+        child.check_running()
         certificate = self.folder / "certs/apiserver.crt"
         if not certificate.exists():
             return False

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from e2e.harness.wait import eventually
+from e2e.harness.wait import Hopeless, eventually
 
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
 """Everything else that people have in their environment (KUBECONFIG, PYROSCOPE_URL, …) stays out."""
@@ -27,7 +27,9 @@ def free_port(host: str = "127.0.0.1") -> int:
 class Child:
     """A running process."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         folder.mkdir(parents=True, exist_ok=True)
         self.stdout, self.stderr = folder / f"{name}.out", folder / f"{name}.log"
@@ -49,11 +51,15 @@ class Child:
     def running(self) -> bool:
         return self.process.poll() is None
 
+    def check_running(self) -> None:
+        if not self.running:
+            raise Hopeless(f"{self.name} ended with {self.process.returncode}: {self.log_tail()}")
+
     def announcement(self) -> dict[str, Any]:
         """The JSON line that our own programs print once they listen."""
 
         def line() -> str:
-            assert self.running, f"{self.name} ended with {self.process.returncode}: {self.log_tail()}"
+            self.check_running()
             return self.stdout.read_text().partition("\n")[0]
 
         parsed: dict[str, Any] = json.loads(eventually(line, f"{self.name} listens", 30))

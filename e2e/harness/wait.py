@@ -9,6 +9,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+class Hopeless(Exception):
+    """Waiting longer can't help."""
+
+
 def eventually(probe: Callable[[], T], what: str, timeout: float = 60.0, pause: float = 0.1) -> T:
     """The first truthy answer of `probe`; its AssertionErrors count as "not yet".
 

@@ -49,15 +49,19 @@ def _run(arguments: list[str]) -> int:
         return _wrong([error.message])
     log.configure(settings.log_level, settings.log_format)
     errors: list[OperatorError] = []
+    crashed = False
     try:
         uvloop.run(app.run(settings))
     except* OperatorError as group:
         errors += _leaves(group)
+    except* Exception:
+        _LOG.critical("the operator failed: this is a bug", exc_info=True)
+        crashed = True
     for failure in errors:
         _LOG.error("%s", failure, extra={"reason": failure.reason})
     if not errors:
-        return 0
-    return 2 if all(isinstance(failure, SettingsError | ManifestError) for failure in errors) else 1
+        return 1 if crashed else 0
+    return 2 if not crashed and all(isinstance(failure, SettingsError | ManifestError) for failure in errors) else 1
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:

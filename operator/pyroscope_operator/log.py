@@ -7,7 +7,13 @@ import sys
 
 from pythonjsonlogger.json import JsonFormatter
 
-_QUIET = {"kopf": logging.WARNING, "aiohttp.access": logging.WARNING, "kubernetes": logging.WARNING, "httpx": logging.WARNING}
+_QUIET = {
+    "kopf": logging.WARNING,
+    "kopf._core.reactor.running": logging.ERROR,
+    "aiohttp.access": logging.WARNING,
+    "kubernetes": logging.WARNING,
+    "httpx": logging.WARNING,
+}
 """Libraries that tell more than an operator's log should."""
 
 

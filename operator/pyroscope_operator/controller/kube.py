@@ -70,7 +70,7 @@ class Kube:
         more: dict[str, str] = {}
         while True:
             page = await _call("list", listing(limit=_PAGE, _headers={"Accept": _METADATA_ONLY}, **selection, **more))
-            for item in page["items"]:
+            for item in page.get("items") or ():
                 meta = item["metadata"]
                 uids[ObjectRef(meta["namespace"], meta["name"])] = meta["uid"]
             token = page["metadata"].get("continue")

@@ -100,12 +100,12 @@ def _discovered(plan: ObjectPlan) -> Aspect:
         return Aspect("False", "NoPodsMatched", "no pod matches spec.selector in the selected namespaces")
     if unfit := [drop for drop in plan.drops if drop.reason == "PortNotFound"]:
         first = unfit[0]
-        return Aspect("False", "PortNotFound", f"{len(unfit)} of {plan.pods} pods dropped; {first.pod.name}: {first.message}")
+        return Aspect("False", "PortNotFound", f"pods dropped: {len(unfit)} of {plan.pods}; {first.pod.name}: {first.message}")
     if plan.duplicates:
         more = f" (and {len(plan.duplicates) - 1} more)" if len(plan.duplicates) > 1 else ""
         return Aspect("False", "Duplicate", plan.duplicates[0].message + more)
-    waiting = f", {len(plan.drops)} pods not running" if plan.drops else ""
-    return Aspect("True", "TargetsFound", f"{len(plan.targets)} targets, {plan.pods} pods{waiting}")
+    waiting = f", not running: {len(plan.drops)}" if plan.drops else ""
+    return Aspect("True", "TargetsFound", f"targets: {len(plan.targets)}, selected pods: {plan.pods}{waiting}")
 
 
 def _scraping(seen: Observation) -> Aspect:
@@ -114,11 +114,11 @@ def _scraping(seen: Observation) -> Aspect:
     if seen.failed:
         first = seen.failed[0]
         what = f"{first.scrape.profile.type} of {label_of(first.scrape.target)}"
-        text = f"{seen.down} of {len(seen.targets)} targets are down; {what}: {first.health.reason}, {first.health.message}"
+        text = f"targets down: {seen.down} of {len(seen.targets)}; {what}: {first.health.reason}, {first.health.message}"
         return Aspect("False", "TargetsDown", text)
     if any(s.health.up is None for s in seen.loops):
         return Aspect("Unknown", "Pending", "not every scrape has been tried yet")
-    return Aspect("True", "AllUp", f"all {seen.up} targets are up")
+    return Aspect("True", "AllUp", f"targets up: all {seen.up}")
 
 
 def _delivering(seen: Observation) -> Aspect:

@@ -1,0 +1,137 @@
+"""The parts around the control plane: demo apps, receiver, operator."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from e2e.harness.build import BIN
+from e2e.harness.process import Child, free_port
+from e2e.harness.wait import eventually
+
+
+class DemoApp(Child):
+    """A real Go process with every profile type; it records what it serves and logs who asked."""
+
+    def __init__(self, name: str, folder: Path, ip: str, port: int = 6060, workload: str = "checkout", prefix: str = "") -> None:
+        self.recording = folder / f"{name}-recording"
+        extra = ["--path-prefix", prefix] if prefix else []
+        listen = ["--listen", f"{ip}:{port}", "--record", str(self.recording)]
+        super().__init__(name, [BIN / "demoapp", "--name", name, "--workload", workload, *listen, *extra], folder)
+        self.ip, self.port = ip, port
+        self.address: str = self.announcement()["listening"]
+
+    def requests(self, path: str = "", since: int = 0) -> list[dict[str, Any]]:
+        """Finished profile requests, oldest first."""
+        answer = httpx.get(f"http://{self.address}/-/requests", params={"since": since}, trust_env=False)
+        return [entry for entry in answer.raise_for_status().json() if entry["path"].startswith(path)]
+
+
+class Receiver(Child):
+    """A push.v1 server on Pyroscope's own API module, with a query API."""
+
+    def __init__(self, folder: Path, *flags: str, port: int = 0) -> None:
+        super().__init__("receiver", [BIN / "receiver", "--listen", f"127.0.0.1:{port}", *flags], folder)
+        self.url = f"http://{self.announcement()['listening']}"
+
+    def _get(self, path: str, **params: Any) -> Any:
+        return httpx.get(f"{self.url}/api/{path}", params=params, trust_env=False, timeout=30).raise_for_status().json()
+
+    def profiles(self, since: int = 0, **labels: str) -> list[dict[str, Any]]:
+        """Metadata of the profiles that were taken, oldest first; `name` stands for `__name__`."""
+        if "name" in labels:
+            labels["__name__"] = labels.pop("name")
+        found: list[dict[str, Any]] = self._get("profiles", since=since, **labels)
+        return found
+
+    def last_seq(self) -> int:
+        return max((profile["seq"] for profile in self.profiles()), default=0)
+
+    def summary(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._get("summary")
+        return found
+
+    def stats(self) -> dict[str, int]:
+        found: dict[str, int] = self._get("stats")
+        return found
+
+    def rejected(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._get("rejected")
+        return found
+
+    def top(self, service: str, name: str, sample_type: str, n: int = 5) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._get(
+            "top", **{"service_name": service, "__name__": name, "sample_type": sample_type, "n": n}
+        )
+        return found
+
+    def fault(self, **fault: Any) -> None:
+        httpx.post(f"{self.url}/api/fault", json=fault, trust_env=False).raise_for_status()
+
+
+class Operator(Child):
+    """The operator as a real process of its own."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        name: str = "operator",
+        kubeconfig: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = free_port()
+        environment = {**(environment or {}), **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
+        command = [sys.executable, "-W", "error::ResourceWarning", "-m", "pyroscope_operator", "run"]
+        super().__init__(name, [*command, "--listen", f"127.0.0.1:{self.port}", *flags], folder, environment)
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, trust_env=False, timeout=10)
+
+    def ready(self) -> bool:
+        self.check_running()
+        try:
+            return self.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+    def wait_ready(self, timeout: float = 60) -> None:
+        eventually(self.ready, f"{self.name} is ready", timeout)
+
+    def targets(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.get("/api/v1/targets").raise_for_status().json()
+        return found
+
+    def scrapes(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """The scrapes by (address, profile type)."""
+        return {
+            (target["address"], scrape["profile"]): scrape
+            for found in self.targets()["objects"]
+            for target in found["targets"]
+            for scrape in target["scrapes"]
+        }
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Every line of the log, which must be JSON."""
+        return [json.loads(line) for line in self.stderr.read_text().splitlines()]
+
+
+def check_deltas(
+    receiver: Receiver, recordings: Sequence[Path], path: str, labels: Mapping[str, str], at_least: int = 2
+) -> dict[str, Any]:
+    """Compare with google/pprof what apps served and what arrived; one recording for each life of the process."""
+    command = [str(BIN / "profcheck"), "deltas", "--json", "--path", path, "--receiver", receiver.url]
+    command += [part for recording in recordings for part in ("--recorded", str(recording))]
+    command += [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
+    done = subprocess.run([*command, "--min-received", str(at_least)], capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, f"profcheck: {done.stderr}"
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["ok"], report
+    return report
