@@ -19,7 +19,9 @@ from e2e.harness.wait import eventually
 class DemoApp(Child):
     """A real Go process with every profile type; it records what it serves and logs who asked."""
 
-    def __init__(self, name: str, folder: Path, ip: str, port: int = 6060, workload: str = "checkout", prefix: str = "") -> None:
+    def __init__(
+        self, name: str, folder: Path, ip: str, port: int = 6060, *, workload: str = "checkout", prefix: str = ""
+    ) -> None:
         self.recording = folder / f"{name}-recording"
         extra = ["--path-prefix", prefix] if prefix else []
         listen = ["--listen", f"{ip}:{port}", "--record", str(self.recording)]
