@@ -84,7 +84,8 @@ class ControlPlane:
         if not certificate.exists():
             return False
         try:
-            return self.client(ADMIN_TOKEN).get("/readyz").status_code == httpx.codes.OK
+            with self.client(ADMIN_TOKEN) as client:
+                return client.get("/readyz").status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 

@@ -45,6 +45,15 @@ async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIter
         yield AiohttpTransport(verify=context, client=session)
 
 
+def never_connected(error: BaseException) -> bool:
+    """Whether not a byte can have reached the other side.
+
+    httpx-aiohttp calls this ConnectTimeout, along with broken connections; aiohttp's
+    own error behind it is exact.
+    """
+    return isinstance(error, httpx.ConnectError) or isinstance(error.__cause__, aiohttp.ClientConnectorError)
+
+
 def cause(error: BaseException) -> str:
     """What went wrong in words of this machine, never in those of the other side."""
     seen: BaseException | None = error
@@ -55,5 +64,5 @@ def cause(error: BaseException) -> str:
             return "name not resolved"
         if isinstance(seen, OSError) and seen.errno is not None and seen.errno in errno.errorcode:
             return os.strerror(seen.errno).lower()
-        seen = seen.__cause__
+        error, seen = seen, seen.__cause__
     return type(error).__name__

@@ -1,0 +1,115 @@
+"""Manifests → validated objects.
+
+Validation is as strict as that of the API server: no unknown fields, no `"true"` for
+true, only the camelCase names. What is wrong is told field by field, with the fix.
+Values are never repeated: a password may stand where none belongs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from pyroscope_operator.api import crd
+from pyroscope_operator.api.base import RULE_BROKEN
+from pyroscope_operator.api.formats import HINTS
+from pyroscope_operator.api.scrape import PyroscopeScrape
+from pyroscope_operator.errors import SpecError
+
+MAX_PROBLEMS = 20
+"""Problems told at once; more than that help nobody and would not fit into a condition."""
+
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MESSAGES = {
+    "missing": "is required: add it",
+    "model_type": "must be an object with fields",
+    "model_attributes_type": "must be an object with fields",
+    "dict_type": "must be an object with fields",
+    "tuple_type": "must be a list",
+    "string_type": "must be a string: write it in quotes",
+    "bool_type": "must be true or false, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "int_from_float": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} entries",
+    "literal_error": "must be one of {expected}",
+}
+"""Type of a pydantic error → what to do about it."""
+
+
+def load_scrape(manifest: Mapping[str, Any]) -> PyroscopeScrape:
+    """`manifest`, a PyroscopeScrape as read from YAML or the API server, validated and with defaults.
+
+    `status` and most of `metadata` are not looked at. Raises SpecError.
+    """
+    wanted = {key: value for key, value in _without_nulls(manifest).items() if key != "status"}
+    try:
+        return PyroscopeScrape.model_validate_json(json.dumps(wanted, default=str), strict=True, by_alias=True, by_name=False)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    raise SpecError([problem for detail in details for problem in _problems(detail)][:MAX_PROBLEMS])
+
+
+def _without_nulls(value: Any) -> Any:
+    """`value` without the fields that are null: like the API server, we take them for absent."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_nulls(child) for key, child in value.items() if child is not None}
+    if isinstance(value, list | tuple):
+        return [_without_nulls(child) for child in value]
+    return value
+
+
+def _problems(detail: ErrorDetails) -> Iterator[tuple[str, str]]:
+    """(JSON path, message) of everything that one pydantic error tells."""
+    context = detail.get("ctx", {})
+    path = _json_path(detail["loc"])
+    if detail["type"] == RULE_BROKEN:
+        for below, message in context["problems"]:
+            yield _joined(path, below), message
+    elif detail["type"] == "extra_forbidden":
+        yield path, _unknown_field(detail["loc"])
+    elif detail["type"] == "string_pattern_mismatch":
+        yield path, HINTS.get(context["pattern"], detail["msg"])
+    else:
+        template = _MESSAGES.get(detail["type"])
+        yield path, template.format(**context) if template else detail["msg"]
+
+
+def _json_path(loc: tuple[int | str, ...]) -> str:
+    """('spec', 'custom', 0, 'path') → `spec.custom[0].path`; keys of maps that are no field names go into brackets."""
+    path = ""
+    for part in loc:
+        if part == "[key]":
+            continue
+        text = str(part)[:63]
+        path = _joined(path, text if isinstance(part, str) and _FIELD.fullmatch(text) else f"[{text}]")
+    return path
+
+
+def _joined(path: str, below: str) -> str:
+    return path + ("" if not below or below.startswith("[") or not path else ".") + below
+
+
+def _unknown_field(loc: tuple[int | str, ...]) -> str:
+    """Message for a field that does not exist, with the one that was meant if there is one alike."""
+    schema: dict[str, Any] = crd.scrape_schema()
+    for part in loc[:-1]:
+        properties = schema.get("properties", {})
+        schema = (
+            schema.get("items", {}) if isinstance(part, int) else properties.get(part) or schema.get("additionalProperties", {})
+        )
+    known = list(schema.get("properties", {}))
+    by_lower = {name.lower(): name for name in known}
+    wrong = str(loc[-1])[:63].replace("_", "").lower()
+    if alike := difflib.get_close_matches(wrong, by_lower, n=1, cutoff=0.7):
+        return f"is not a field: did you mean {by_lower[alike[0]]}?"
+    return "is not a field: remove it or check its indentation"

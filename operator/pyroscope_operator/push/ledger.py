@@ -1,0 +1,59 @@
+"""Writes down what became of the profiles of one endpoint: in the metrics and in the delivery book."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from pyroscope_operator.errors import PushError
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.batch import Entry
+from pyroscope_operator.push.delivery import PUSH_FAILING, QUEUE_FULL, DeliveryBook
+from pyroscope_operator.push.queue import Queue
+
+
+class Ledger:
+    """The books of one endpoint. `clock` gives unix time in seconds."""
+
+    def __init__(self, endpoint: str, metrics: Metrics, book: DeliveryBook, clock: Callable[[], float] = time.time) -> None:
+        self._endpoint = endpoint
+        self._metrics = metrics
+        self._book = book
+        self._clock = clock
+
+    def pushed(self, batch: Iterable[Entry], seconds: float, size: int, error: PushError | None) -> None:
+        """A request with `batch`, `size` bytes long, was answered or failed after `seconds`."""
+        if any(entry.attempts for entry in batch):
+            self._metrics.push_retries.labels(self._endpoint).inc()
+        if error is None:
+            self._metrics.push_bytes.labels(self._endpoint).inc(size)
+        self._metrics.fanout_latency.labels(self._endpoint).observe(seconds)
+        self._metrics.pushes.labels(self._endpoint, error.reason if error else "ok").inc()
+
+    def sent(self, entries: Iterable[Entry]) -> None:
+        """These were taken."""
+        sources = [entry.source for entry in entries]
+        self._metrics.profiles_sent.labels(self._endpoint).inc(len(sources))
+        now = self._clock()
+        for source in set(sources):
+            self._book.record_sent(source, now)
+
+    def dropped(self, source: ObjectRef, reason: str, message: str) -> None:
+        """A profile of `source` will never arrive. `reason` is CamelCase, fit for a metric."""
+        self._metrics.profiles_dropped.labels(self._endpoint, reason).inc()
+        status = QUEUE_FULL if reason == QUEUE_FULL else PUSH_FAILING
+        self._tell(source, status, f"{reason}: {message}", dropped=True)
+
+    def delayed(self, sources: Iterable[ObjectRef], error: PushError) -> None:
+        """Profiles of these wait because of `error`."""
+        for source in sources:
+            self._tell(source, PUSH_FAILING, str(error), dropped=False)
+
+    def show(self, queue: Queue) -> None:
+        """The gauges of the queue."""
+        self._metrics.queue_bytes.labels(self._endpoint).set(queue.bytes)
+        self._metrics.queue_profiles.labels(self._endpoint).set(len(queue))
+
+    def _tell(self, source: ObjectRef, status: str, message: str, *, dropped: bool) -> None:
+        self._book.record_failed(source, status, f"{self._endpoint}: {message}", self._clock(), dropped=dropped)

@@ -1,0 +1,187 @@
+"""Writes to one endpoint: the owner of its queue and of the only worker that sends from it.
+
+One request at a time: with many series in each that is enough (Pyroscope handles the
+series of a request in parallel), it keeps order, and a failing endpoint gets one
+request to fail, not several.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.profile import Profile
+from pyroscope_operator.push.batch import Entry, encode, with_external
+from pyroscope_operator.push.client import PushClient
+from pyroscope_operator.push.delivery import QUEUE_FULL, DeliveryBook
+from pyroscope_operator.push.ledger import Ledger
+from pyroscope_operator.push.queue import Queue
+from pyroscope_operator.push.sender import Sender
+from pyroscope_operator.push.shape import Limits, refusal
+from pyroscope_operator.push.sizing import BatchSize
+
+_log = logging.getLogger(__name__)
+
+QUEUE_BYTES = 64 << 20
+"""The usual bound of a queue."""
+MAX_LINGER = 1.0
+"""Seconds for which a profile waits for others to share its request."""
+
+_SOON = 0.001
+_SHUTDOWN = "Shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSnapshot:
+    """An `EndpointWriter` at one moment. Times are unix seconds."""
+
+    endpoint: str
+    queue_profiles: int
+    queue_bytes: int
+    backing_off_since: float | None
+    """Since when the endpoint has taken nothing; None while it does."""
+    last_error_reason: str | None
+    """Of the last push that failed, even if others were taken since."""
+    last_error_message: str | None
+    last_success: float | None
+
+
+class EndpointWriter:
+    """A Sink for one endpoint, to be used on the event loop's thread.
+
+    `run` sends until `drain` brings it to an end; `put` may be called at any time.
+    `clock` gives unix time, `monotonic` that of the event loop.
+    """
+
+    def __init__(
+        self,
+        client: PushClient,
+        metrics: Metrics,
+        book: DeliveryBook,
+        *,
+        queue_bytes: int = QUEUE_BYTES,
+        limits: Limits | None = None,
+        size: BatchSize | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.endpoint = client.endpoint
+        self._limits = limits or Limits()
+        self._monotonic = monotonic
+        self._queue = Queue(queue_bytes)
+        self._ledger = Ledger(self.endpoint.name, metrics, book, clock)
+        self._sender = Sender(client, self._queue, self._ledger, size=size, clock=clock, monotonic=monotonic)
+        self._overflowing = False
+        self._wake = asyncio.Event()
+        self._stop_at: float | None = None
+        self._running: asyncio.Timeout | None = None
+        self._ended = asyncio.Event()
+        self._ledger.show(self._queue)
+
+    def snapshot(self) -> WriterSnapshot:
+        """For status and the web page."""
+        health = self._sender.health
+        return WriterSnapshot(
+            endpoint=self.endpoint.name,
+            queue_profiles=len(self._queue),
+            queue_bytes=self._queue.bytes,
+            backing_off_since=health.failing_since,
+            last_error_reason=health.last_error.reason if health.last_error else None,
+            last_error_message=health.last_error.message if health.last_error else None,
+            last_success=health.last_success,
+        )
+
+    def put(self, profile: Profile) -> None:
+        """Queues `profile`. Never blocks, never raises: what can't be sent is counted as dropped."""
+        labels = with_external(profile.labels, self.endpoint.external_labels)
+        if refused := refusal(profile, labels, self._limits):
+            self._ledger.dropped(profile.source, refused.reason, refused.message)
+        elif self._ended.is_set():
+            self._ledger.dropped(profile.source, _SHUTDOWN, "came after the end")
+        else:
+            self._enqueue(encode(profile, labels, self._monotonic()))
+
+    def _enqueue(self, entry: Entry) -> None:
+        overflow = self._queue.put(entry)
+        for old in overflow:
+            self._ledger.dropped(old.source, QUEUE_FULL, "no room, the oldest went")
+        if overflow and not self._overflowing:
+            _log.warning("the queue of endpoint %s is full", self.endpoint.name, extra={"endpoint": self.endpoint.name})
+        self._overflowing = bool(overflow) or (self._overflowing and not self._queue.half_empty)
+        self._ledger.show(self._queue)
+        if self._queue.waiting == 1 or self._is_enough():
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Sends until `drain` has brought it to an end, or until it is cancelled.
+
+        A cancelled request may have arrived and would be sent again; `drain` avoids that.
+        """
+        if self._running is not None:
+            await self._ended.wait()
+            return
+        try:
+            async with asyncio.timeout_at(self._stop_at) as self._running:
+                while await self._due():
+                    await self._sender.push_next()
+                    self._ledger.show(self._queue)
+        except TimeoutError:
+            if self._stop_at is None:
+                raise
+        finally:
+            self._running = None
+            if self._stop_at is not None:
+                self._end()
+
+    async def drain(self, grace: float) -> None:
+        """Sends what is queued without waiting for more, and ends `run`; takes at most `grace` seconds.
+
+        What is left then is dropped and counted.  If `run` was cancelled before, its work
+        is done here.
+        """
+        if self._stop_at is None:
+            self._stop_at = asyncio.get_running_loop().time() + grace
+            self._sender.backoff.reset()
+            self._wake.set()
+            if self._running is not None:
+                self._running.reschedule(self._stop_at)
+        if not self._ended.is_set():
+            await self.run()
+
+    def _end(self) -> None:
+        for entry in self._queue.clear():
+            self._ledger.dropped(entry.source, _SHUTDOWN, "not delivered before the end")
+        self._ledger.show(self._queue)
+        self._ended.set()
+
+    async def _due(self) -> bool:
+        """Waits until there is something to send; False if there never will be."""
+        while True:
+            delay = self._delay()
+            if delay is not None and delay <= _SOON:
+                return True
+            if delay is None and self._stop_at is not None:
+                return False
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
+
+    def _delay(self) -> float | None:
+        """Seconds until the next push is due, as things are; None: nothing to push."""
+        head, pause = self._queue.head, self._sender.backoff.remaining()
+        if head is None:
+            return None
+        if self._stop_at is not None or head.attempts or self._is_enough():
+            return pause
+        return max(pause, head.queued_at + MAX_LINGER - self._monotonic())
+
+    def _is_enough(self) -> bool:
+        """Whether what waits fills a request."""
+        size = self._sender.size
+        return self._queue.waiting >= size.count or self._queue.waiting_bytes >= size.bytes

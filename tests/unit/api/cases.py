@@ -1,0 +1,430 @@
+"""Specs of a PyroscopeScrape, valid and invalid.
+
+The unit tests give them to the models and the e2e tests give them to a real API
+server: both must agree on every row, or one file would not mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """One spec and what becomes of it."""
+
+    name: str
+    spec: dict[str, Any]
+    error_path: str | None = None
+    """JSON path of the wrong field; None: the spec is valid."""
+    error_fragment: str | None = None
+    """Part of the message that the models give."""
+    model_only: bool = False
+    """The API server accepts it, since no schema can express the rule; the operator then says Accepted=False."""
+    why_model_only: str = ""
+
+    def manifest(self, name: str = "case", namespace: str = "default") -> dict[str, Any]:
+        """The whole object."""
+        return {
+            "apiVersion": "pyroscope-operator.dev/v1alpha1",
+            "kind": "PyroscopeScrape",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": self.spec,
+        }
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SECRET = {"name": "credentials", "key": "token"}
+CA = {"configMap": {"name": "ca", "key": "ca.crt"}}
+OAUTH2 = {"clientId": {"secret": SECRET}, "clientSecret": SECRET, "tokenUrl": "https://sso.example.com/token"}
+
+
+def good(name: str, **spec: Any) -> Case:
+    """A valid spec; selects all pods when it does not say what."""
+    return Case(name, {"selector": {}, **spec})
+
+
+def bad(name: str, path: str, fragment: str, **spec: Any) -> Case:
+    """An invalid spec; selects all pods when it does not say what."""
+    return Case(name, {"selector": {}, **spec}, path, fragment)
+
+
+def model_only(name: str, path: str, fragment: str, why: str, **spec: Any) -> Case:
+    """A spec that only the models refuse."""
+    return Case(name, {"selector": {}, **spec}, path, fragment, model_only=True, why_model_only=why)
+
+
+def profiles(**config: Any) -> dict[str, Any]:
+    return {"profilingConfig": config}
+
+
+def custom(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"profilingConfig": {"custom": [{"enabled": True, "path": "/x", **entry} for entry in entries]}}
+
+
+NO_DELTA = {"processCPU": {"enabled": False}}
+KEYS = "a structural schema can't bound the keys of a map, and a CEL rule on them exceeds the cost budget"
+P = "spec.profilingConfig"
+
+VALID = [
+    Case("minimal", {"selector": {"matchLabels": {"app": "checkout"}}, "port": "pprof"}),
+    good("all pods of the namespace"),
+    Case("static target only", {"staticTargets": [{"address": "localhost:4040", "labels": {"service_name": "pyroscope"}}]}),
+    Case("static targets by IPv6 and IPv4", {"staticTargets": [{"address": "[2001:db8::1]:80"}, {"address": "10.0.0.1:65535"}]}),
+    good("match expressions", selector={"matchExpressions": [{"key": "a.b/c", "operator": "In", "values": ["x", ""]}]}),
+    good("match expression without values", selector={"matchExpressions": [{"key": "app", "operator": "Exists"}]}),
+    good("namespaces: any", namespaceSelector={"any": True}),
+    good("namespaces: empty", namespaceSelector={}),
+    good("namespaces: names and labels", namespaceSelector={"matchNames": ["a", "b-1"], "matchLabels": {"team": "x"}}),
+    good("namespaces: any with empty lists", namespaceSelector={"any": True, "matchNames": [], "matchLabels": {}}),
+    good("port number", port=6060),
+    good("port name with digits", port="8080-http"),
+    good("container", container="app", filterRunning=False),
+    good("annotations", annotations={"mode": "Require", "prefix": "example.com"}),
+    good("job and pod labels", jobName="My job: 1", podTargetLabels=["app.kubernetes.io/version", "team"]),
+    good("https with parameters", scheme="https", params={"debug": ["0"], "gc": ["1", ""], "empty": []}),
+    good("compound durations", interval="1m30s", scrapeTimeout="1.5m"),
+    good("timeout above the interval", interval="10s", scrapeTimeout="1m"),
+    good("timeout below a second", scrapeTimeout="500ms"),
+    good("shortest interval with delta", interval="2s"),
+    good("interval of one second without delta", interval="1s", **profiles(**NO_DELTA)),
+    good("longest interval", interval="24h"),
+    good("delta duration", deltaProfilingDuration="10s"),
+    good("delta duration of interval minus one second", interval="3.5s", deltaProfilingDuration="2s"),
+    good("delta duration in minutes", interval="3m", deltaProfilingDuration="1m30s"),
+    good("nulls are absent", jobName=None, interval=None, profilingConfig={"memory": None, "custom": None}),
+    good(
+        "delta of a replaced type does not count",
+        interval="1s",
+        **profiles(memory={"delta": True}, godeltaprofMemory={"enabled": True}, **NO_DELTA),
+    ),
+    good("all profile types", **profiles(fgprof={"enabled": True}, godeltaprofBlock={"enabled": True}, pathPrefix="/in/ternal")),
+    good(
+        "no profile type", **profiles(**{t: {"enabled": False} for t in ("memory", "block", "goroutine", "mutex", "processCPU")})
+    ),
+    good("custom profile", **custom({"name": "Heap_2", "path": "/debug/pprof/heap", "cumulative": True})),
+    good("custom profile disabled", **custom({"name": "_x", "enabled": False}, {"name": "y", "delta": True})),
+    good("CPU as long as the target likes", interval="1m", scrapeTimeout="31s", **profiles(processCPU={"delta": False})),
+    good("disabled CPU may be without delta", **profiles(processCPU={"enabled": False, "delta": False}, fgprof={"delta": False})),
+    good("basic auth", basicAuth={"username": SECRET, "password": SECRET}),
+    good("authorization", authorization={"type": "ApiKey", "credentials": SECRET}),
+    good("OAuth 2.0", oauth2={**OAUTH2, "scopes": ["a"], "endpointParams": {"audience": "x"}, "tlsConfig": {"ca": CA}}),
+    good("bearer token", bearerTokenSecret=SECRET),
+    good("mutual TLS", tlsConfig={"ca": CA, "cert": {"secret": SECRET}, "keySecret": SECRET, "minVersion": "TLS12"}),
+    good("TLS versions", tlsConfig={"minVersion": "TLS12", "maxVersion": "TLS13", "serverName": "x", "insecureSkipVerify": True}),
+    good("proxy", proxyUrl="socks5://proxy:1080", noProxy="10.0.0.0/8,.svc"),
+    good("proxy of the environment", proxyFromEnvironment=True),
+    good("no redirects, no HTTP/2", followRedirects=False, enableHTTP2=False),
+    good(
+        "headers", headers=[{"name": "X-Team", "value": "a"}, {"name": "X-Key", "secret": SECRET}, {"name": "X-No", "value": ""}]
+    ),
+    good("relabeling with defaults", relabelings=[{"targetLabel": "a"}]),
+    good("relabeling: keep", relabelings=[{"sourceLabels": ["__meta_x"], "regex": "a|b", "action": "Keep"}]),
+    good("relabeling: hashmod", relabelings=[{"sourceLabels": ["a"], "action": "HashMod", "modulus": 3, "targetLabel": "h"}]),
+    good("relabeling: labeldrop", relabelings=[{"action": "labeldrop", "regex": "x_.*", "sourceLabels": []}]),
+    good("relabeling: label from a group", relabelings=[{"sourceLabels": ["a"], "targetLabel": "x_${1}", "replacement": ""}]),
+    good("limits", targetLimit=1, labelLimit=20, bodySizeLimit="1.5MiB"),
+    good("no body size limit of its own", bodySizeLimit="0"),
+    good("sampling by percent", sampling={"percent": 100}),
+    good("sampling by number", sampling={"maxTargets": 5}),
+    good("forwarded", forwardTo=[{"name": "a"}, {"name": "b.c"}]),
+    good("not clustered", clustering={"enabled": False}),
+    good("suspended", suspend=True),
+]
+
+INVALID = [
+    Case("empty", {}, "spec.selector", "at least one of selector and staticTargets must be set"),
+    Case("no static target", {"staticTargets": []}, "spec.selector", "at least one of selector and staticTargets"),
+    bad("unknown field", "spec.intervall", "did you mean interval?", intervall="15s"),
+    bad("snake_case", "spec.scrape_timeout", "did you mean scrapeTimeout?", scrape_timeout="15s"),
+    bad("unknown field in a profile", f"{P}.fgprof.enable", "did you mean enabled?", **profiles(fgprof={"enable": True})),
+    bad(
+        "godeltaprof has no delta", f"{P}.godeltaprofMutex.delta", "is not a field", **profiles(godeltaprofMutex={"delta": True})
+    ),
+    bad("selector of another kind", "spec.selector", "must be an object with fields", selector="app=checkout"),
+    bad("label value", "spec.selector.matchLabels.app", "value of a Kubernetes label", selector={"matchLabels": {"app": "a b"}}),
+    bad("label value is a number", "spec.selector.matchLabels.app", "must be a string", selector={"matchLabels": {"app": 1}}),
+    bad(
+        "operator",
+        "spec.selector.matchExpressions[0].operator",
+        "must be one of",
+        selector={"matchExpressions": [{"key": "a", "operator": "Equals"}]},
+    ),
+    bad(
+        "In without values",
+        "spec.selector.matchExpressions[0].values",
+        "at least one entry for the operators In and NotIn",
+        selector={"matchExpressions": [{"key": "a", "operator": "In", "values": []}]},
+    ),
+    bad(
+        "Exists with values",
+        "spec.selector.matchExpressions[0].values",
+        "none for Exists",
+        selector={"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["x"]}]},
+    ),
+    bad(
+        "any namespace and names",
+        "spec.namespaceSelector.any",
+        "selects all namespaces",
+        namespaceSelector={"any": True, "matchNames": ["a"]},
+    ),
+    bad(
+        "any namespace and expressions",
+        "spec.namespaceSelector.any",
+        "selects all namespaces",
+        namespaceSelector={"any": True, "matchExpressions": [{"key": "a", "operator": "Exists"}]},
+    ),
+    bad(
+        "name of a namespace",
+        "spec.namespaceSelector.matchNames[1]",
+        "lower-case letters",
+        namespaceSelector={"matchNames": ["a", "A"]},
+    ),
+    bad("static target without port", "spec.staticTargets[0].address", "host:port", staticTargets=[{"address": "localhost"}]),
+    bad("static target with a path", "spec.staticTargets[0].address", "host:port", staticTargets=[{"address": "http://a:80/x"}]),
+    bad("static target on port 0", "spec.staticTargets[0].address", "from 1 to 65535", staticTargets=[{"address": "a:0"}]),
+    bad(
+        "static target on port 65536", "spec.staticTargets[0].address", "from 1 to 65535", staticTargets=[{"address": "a:65536"}]
+    ),
+    bad("static target by bare IPv6", "spec.staticTargets[0].address", "in brackets", staticTargets=[{"address": "::1:80"}]),
+    bad("static target without address", "spec.staticTargets[0].address", "is required", staticTargets=[{"labels": {}}]),
+    bad("static targets twice", "spec.staticTargets[1]", "same address", staticTargets=[{"address": "a:1"}, {"address": "a:1"}]),
+    bad(
+        "static target with a given label",
+        "spec.staticTargets[0].labels",
+        "must not have __address__",
+        staticTargets=[{"address": "a:1", "labels": {"__address__": "b:1"}}],
+    ),
+    bad("port 0", "spec.port", "from 1 to 65535", port=0),
+    bad("port 65536", "spec.port", "from 1 to 65535", port=65536),
+    bad("port in quotes", "spec.port", "port number without quotes", port="6060"),
+    bad("port name in upper case", "spec.port", "lower-case letters", port="PProf"),
+    bad("port name too long", "spec.port", "port number without quotes, or a name", port="a-very-long-port"),
+    bad("port is a boolean", "spec.port", "port number", port=True),
+    bad("container name", "spec.container", "lower-case letters", container="My_App"),
+    bad("string for a boolean", "spec.suspend", "must be true or false, without quotes", suspend="true"),
+    bad(
+        "annotation mode",
+        "spec.annotations.mode",
+        "must be one of 'Ignore', 'Override' or 'Require'",
+        annotations={"mode": "Always"},
+    ),
+    bad("annotation prefix", "spec.annotations.prefix", "lower-case letters", annotations={"prefix": "a/b"}),
+    bad("empty job name", "spec.jobName", "must not be empty", jobName=""),
+    bad("pod label twice", "spec.podTargetLabels[1]", "same value", podTargetLabels=["app", "app"]),
+    bad("pod label", "spec.podTargetLabels[0]", "key of a Kubernetes label", podTargetLabels=["a b"]),
+    bad("too many pod labels", "spec.podTargetLabels", "at most 20 entries", podTargetLabels=[f"l{n}" for n in range(21)]),
+    bad("scheme", "spec.scheme", "must be one of 'http' or 'https'", scheme="HTTPS"),
+    bad("params.seconds", "spec.params", "set deltaProfilingDuration instead", params={"seconds": ["5"]}),
+    bad("parameter that is no list", "spec.params.debug", "must be a list", params={"debug": "1"}),
+    bad("interval without unit", "spec.interval", "duration such as 15s", interval="15"),
+    bad("interval as a number", "spec.interval", "must be a string", interval=15),
+    bad("interval in days", "spec.interval", "units: ms, s, m, h", interval="1d"),
+    bad("interval too short", "spec.interval", "from 1s to 24h", interval="999ms", **profiles(**NO_DELTA)),
+    bad("interval too long", "spec.interval", "from 1s to 24h", interval="24h1s"),
+    bad("interval far too long", "spec.interval", "from 1s to 24h", interval="999999h999999h99999h"),
+    bad("interval that overflows", "spec.interval", "duration such as 15s", interval="9999999h"),
+    bad("interval of one second with CPU", "spec.interval", "at least 2s", interval="1.9s"),
+    bad(
+        "interval of one second with memory delta",
+        "spec.interval",
+        "at least 2s",
+        interval="1s",
+        **profiles(memory={"delta": True}, **NO_DELTA),
+    ),
+    bad(
+        "interval of one second with goroutine delta",
+        "spec.interval",
+        "at least 2s",
+        interval="1s",
+        **profiles(goroutine={"delta": True}, **NO_DELTA),
+    ),
+    bad(
+        "interval of one second with custom delta",
+        "spec.interval",
+        "at least 2s",
+        interval="1s",
+        **profiles(custom=[{"name": "x", "enabled": True, "path": "/x", "delta": True}], **NO_DELTA),
+    ),
+    bad("timeout of zero", "spec.scrapeTimeout", "above 0s", scrapeTimeout="0s"),
+    bad("timeout too long", "spec.scrapeTimeout", "at most 24h", scrapeTimeout="25h"),
+    bad("negative timeout", "spec.scrapeTimeout", "duration such as 15s", scrapeTimeout="-1s"),
+    bad("delta duration with a fraction", "spec.deltaProfilingDuration", "whole seconds", deltaProfilingDuration="1.5s"),
+    bad("delta duration in milliseconds", "spec.deltaProfilingDuration", "whole seconds", deltaProfilingDuration="5500ms"),
+    bad("delta duration of zero", "spec.deltaProfilingDuration", "from 1s to interval minus 1s", deltaProfilingDuration="0s"),
+    bad(
+        "delta duration of the interval",
+        "spec.deltaProfilingDuration",
+        "from 1s to interval minus 1s",
+        deltaProfilingDuration="15s",
+    ),
+    bad(
+        "delta duration above interval − 1s",
+        "spec.deltaProfilingDuration",
+        "lower it",
+        interval="3.9s",
+        deltaProfilingDuration="3s",
+    ),
+    bad("profile path without slash", f"{P}.memory.path", "starts with '/'", **profiles(memory={"path": "debug/pprof/heap"})),
+    bad("profile path with a query", f"{P}.memory.path", "spec.params", **profiles(memory={"path": "/debug/pprof/heap?gc=1"})),
+    bad("profile path with a blank", f"{P}.block.path", "blanks", **profiles(block={"path": "/a b"})),
+    bad("path prefix without slash", f"{P}.pathPrefix", "must start with '/'", **profiles(pathPrefix="x")),
+    bad("path prefix that ends with a slash", f"{P}.pathPrefix", "must not end with '/'", **profiles(pathPrefix="/x/")),
+    bad("CPU without delta at 15s", f"{P}.processCPU.delta", "above 30s", **profiles(processCPU={"delta": False})),
+    bad(
+        "CPU without delta, short timeout",
+        f"{P}.processCPU.delta",
+        "raise interval and scrapeTimeout",
+        interval="1m",
+        scrapeTimeout="30s",
+        **profiles(processCPU={"delta": False}),
+    ),
+    bad(
+        "fgprof without delta, short interval",
+        f"{P}.fgprof.delta",
+        "above 30s",
+        interval="30s",
+        scrapeTimeout="1m",
+        **profiles(fgprof={"enabled": True, "delta": False}),
+    ),
+    bad("custom profile twice", f"{P}.custom[1]", "same name of entry 0", **custom({"name": "a"}, {"name": "a", "path": "/y"})),
+    bad("custom profile like a built-in one", f"{P}.custom[0].name", "built-in profile type", **custom({"name": "process_cpu"})),
+    bad(
+        "custom profile like a godeltaprof one",
+        f"{P}.custom[1].name",
+        "built-in",
+        **custom({"name": "a"}, {"name": "godeltaprof_block"}),
+    ),
+    bad("custom profile's name", f"{P}.custom[0].name", "must not start with a digit", **custom({"name": "1st"})),
+    bad("custom profile's long name", f"{P}.custom[0].name", "at most 63 characters", **custom({"name": "a" * 64})),
+    bad("custom profile's path", f"{P}.custom[0].path", "starts with '/'", **custom({"name": "a", "path": "x"})),
+    bad("custom profile without path", f"{P}.custom[0].path", "is required", **profiles(custom=[{"name": "a", "enabled": True}])),
+    bad(
+        "custom profile without enabled",
+        f"{P}.custom[0].enabled",
+        "is required",
+        **profiles(custom=[{"name": "a", "path": "/x"}]),
+    ),
+    bad(
+        "custom delta and cumulative",
+        f"{P}.custom[0].cumulative",
+        "exclude each other",
+        **custom({"name": "a", "delta": True, "cumulative": True}),
+    ),
+    bad("too many custom profiles", f"{P}.custom", "at most 20 entries", **custom(*({"name": f"p{n}"} for n in range(21)))),
+    bad("two authentications", "spec", "at most one of basicAuth", basicAuth={"username": SECRET}, bearerTokenSecret=SECRET),
+    bad("two other authentications", "spec", "at most one of basicAuth", authorization={"credentials": SECRET}, oauth2=OAUTH2),
+    bad("empty basic auth", "spec.basicAuth.username", "needs username, password or both", basicAuth={}),
+    bad("password in the object", "spec.basicAuth.password", "must be an object with fields", basicAuth={"password": "hunter2"}),
+    bad(
+        "authorization of type Basic",
+        "spec.authorization.type",
+        "use basicAuth",
+        authorization={"type": "BASIC", "credentials": SECRET},
+    ),
+    bad("authorization without credentials", "spec.authorization.credentials", "is required", authorization={"type": "Bearer"}),
+    bad("secret without key", "spec.bearerTokenSecret.key", "is required", bearerTokenSecret={"name": "a"}),
+    bad("secret's key", "spec.bearerTokenSecret.key", "key of a Secret", bearerTokenSecret={"name": "a", "key": "a/b"}),
+    bad(
+        "client id of two sources",
+        "spec.oauth2.clientId",
+        "exactly one",
+        oauth2={**OAUTH2, "clientId": {"secret": SECRET, "configMap": SECRET}},
+    ),
+    bad("token URL", "spec.oauth2.tokenUrl", "http:// or https://", oauth2={**OAUTH2, "tokenUrl": "sso.example.com"}),
+    bad("proxy of the token URL", "spec.oauth2.noProxy", "needs proxyUrl", oauth2={**OAUTH2, "noProxy": "x"}),
+    bad("CA of no source", "spec.tlsConfig.ca", "exactly one of secret and configMap", tlsConfig={"ca": {}}),
+    bad("certificate without key", "spec.tlsConfig.keySecret", "belong together", tlsConfig={"cert": {"secret": SECRET}}),
+    bad(
+        "TLS versions the wrong way round",
+        "spec.tlsConfig.minVersion",
+        "above maxVersion",
+        tlsConfig={"minVersion": "TLS13", "maxVersion": "TLS12"},
+    ),
+    bad("TLS version", "spec.tlsConfig.minVersion", "must be one of", tlsConfig={"minVersion": "1.2"}),
+    bad("proxy without scheme", "spec.proxyUrl", "starts with http://", proxyUrl="proxy:3128"),
+    bad("noProxy without proxy", "spec.noProxy", "set proxyUrl or remove noProxy", noProxy="x"),
+    bad("proxy twice", "spec.proxyFromEnvironment", "excludes proxyUrl", proxyFromEnvironment=True, proxyUrl="http://a"),
+    bad(
+        "noProxy with the environment's", "spec.proxyFromEnvironment", "excludes proxyUrl", proxyFromEnvironment=True, noProxy="a"
+    ),
+    bad("header without value", "spec.headers[0]", "exactly one of value and secret", headers=[{"name": "X-A"}]),
+    bad("header Authorization", "spec.headers[0].name", "sets itself", headers=[{"name": "Authorization", "value": "x"}]),
+    bad("header with a line break", "spec.headers[0].value", "line breaks", headers=[{"name": "X-A", "value": "a\r\nX-B: c"}]),
+    bad(
+        "header twice",
+        "spec.headers[1]",
+        "same name of entry 0",
+        headers=[{"name": "X-A", "value": "a"}, {"name": "X-A", "value": "b"}],
+    ),
+    bad(
+        "header twice but for its case",
+        "spec.headers",
+        "must differ",
+        headers=[{"name": "X-A", "value": "a"}, {"name": "x-a", "value": "b"}],
+    ),
+    bad("relabeling action", "spec.relabelings[0].action", "must be one of", relabelings=[{"action": "rename"}]),
+    bad("relabeling to nowhere", "spec.relabelings[0].targetLabel", "is required for", relabelings=[{"sourceLabels": ["a"]}]),
+    bad(
+        "relabeling to a bad label",
+        "spec.relabelings[0].targetLabel",
+        "must be a label name",
+        relabelings=[{"targetLabel": "a-b"}],
+    ),
+    bad(
+        "lowercase to a group",
+        "spec.relabelings[1].targetLabel",
+        "without $",
+        relabelings=[{"targetLabel": "a"}, {"action": "lowercase", "sourceLabels": ["a"], "targetLabel": "$1"}],
+    ),
+    bad(
+        "hashmod without modulus",
+        "spec.relabelings[0].modulus",
+        "required for the action hashmod",
+        relabelings=[{"action": "hashmod", "targetLabel": "a"}],
+    ),
+    bad(
+        "hashmod by zero",
+        "spec.relabelings[0].modulus",
+        "at least 1",
+        relabelings=[{"action": "hashmod", "targetLabel": "a", "modulus": 0}],
+    ),
+    bad(
+        "labelkeep with sources",
+        "spec.relabelings[0].action",
+        "take regex only",
+        relabelings=[{"action": "LabelKeep", "sourceLabels": ["a"]}],
+    ),
+    bad("target limit of zero", "spec.targetLimit", "at least 1", targetLimit=0),
+    bad("label limit that is no number", "spec.labelLimit", "must be a whole number", labelLimit="5"),
+    bad("body size without unit", "spec.bodySizeLimit", "size such as", bodySizeLimit="100"),
+    bad("body size with something in front", "spec.bodySizeLimit", "size such as", bodySizeLimit="x5MB"),
+    bad("sampling of nothing", "spec.sampling", "exactly one of percent and maxTargets", sampling={}),
+    bad("sampling twice", "spec.sampling", "exactly one of percent and maxTargets", sampling={"percent": 5, "maxTargets": 5}),
+    bad("sampling 0 percent", "spec.sampling.percent", "at least 1", sampling={"percent": 0}),
+    bad("sampling 101 percent", "spec.sampling.percent", "at most 100", sampling={"percent": 101}),
+    bad("sampling a fraction", "spec.sampling.percent", "must be a whole number", sampling={"percent": 0.5}),
+    bad("forwarded twice to the same", "spec.forwardTo[1]", "same name", forwardTo=[{"name": "a"}, {"name": "a"}]),
+    bad("forwarded without a name", "spec.forwardTo[0].name", "is required", forwardTo=[{}]),
+    bad("clustering of another kind", "spec.clustering", "must be an object with fields", clustering=True),
+    bad("list with a null", "spec.podTargetLabels[0]", "must be a string", podTargetLabels=[None]),
+]
+
+MODEL_ONLY = [
+    model_only(
+        "label key", "spec.selector.matchLabels[a b]", "key of a Kubernetes label", KEYS, selector={"matchLabels": {"a b": "x"}}
+    ),
+    model_only(
+        "key of a static target's label",
+        "spec.staticTargets[0].labels[a-b]",
+        "must be of letters, digits and '_'",
+        KEYS,
+        staticTargets=[{"address": "a:1", "labels": {"a-b": "x"}}],
+    ),
+    model_only("long name of a parameter", f"spec.params.{'p' * 63}", "at most 256 characters", KEYS, params={"p" * 257: ["x"]}),
+]
+
+CASES = VALID + INVALID + MODEL_ONLY

@@ -1,0 +1,67 @@
+"""What an object asks for and this release has not built."""
+
+from typing import Any
+
+import pytest
+
+from pyroscope_operator.api.load import load_scrape
+from pyroscope_operator.api.unbuilt import UNBUILT, unbuilt
+
+SECRET = {"name": "s", "key": "k"}
+
+
+def asked(**fields: Any) -> list[str]:
+    return unbuilt(load_scrape({"metadata": {"name": "a"}, "spec": {"selector": {}, **fields}}).spec)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"annotations": {"mode": "Require"}}, "spec.annotations.mode"),
+        ({"annotations": {"prefix": "a.b"}}, "spec.annotations.prefix"),
+        ({"relabelings": [{"targetLabel": "a"}]}, "spec.relabelings"),
+        ({"targetLimit": 1}, "spec.targetLimit"),
+        ({"labelLimit": 1}, "spec.labelLimit"),
+        ({"sampling": {"percent": 1}}, "spec.sampling"),
+        ({"forwardTo": [{"name": "a"}]}, "spec.forwardTo"),
+        ({"basicAuth": {"username": SECRET}}, "spec.basicAuth"),
+        ({"authorization": {"credentials": SECRET}}, "spec.authorization"),
+        (
+            {"oauth2": {"clientId": {"secret": SECRET}, "clientSecret": SECRET, "tokenUrl": "http://a"}},
+            "spec.oauth2",
+        ),
+        ({"bearerTokenSecret": SECRET}, "spec.bearerTokenSecret"),
+        ({"tlsConfig": {"insecureSkipVerify": True}}, "spec.tlsConfig"),
+        ({"proxyUrl": "http://a"}, "spec.proxyUrl"),
+        ({"proxyUrl": "http://a", "noProxy": "b"}, "spec.noProxy"),
+        ({"proxyFromEnvironment": True}, "spec.proxyFromEnvironment"),
+        ({"headers": [{"name": "a", "value": "b"}]}, "spec.headers"),
+        ({"namespaceSelector": {"matchLabels": {"a": "b"}}}, "spec.namespaceSelector.matchLabels"),
+        (
+            {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
+            "spec.namespaceSelector.matchExpressions",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_unbuilt(fields: dict[str, Any], path: str) -> None:
+    assert path in asked(**fields)
+    assert path.removeprefix("spec.") in UNBUILT
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"annotations": {"mode": "Ignore", "prefix": "profiles.grafana.com"}},
+        {"relabelings": [], "forwardTo": [], "headers": [], "tlsConfig": {}, "proxyFromEnvironment": False, "sampling": None},
+        {"namespaceSelector": {"any": True}},
+        {"namespaceSelector": {"matchNames": ["a"], "matchLabels": {}}},
+        {"clustering": {"enabled": False}, "enableHTTP2": False, "followRedirects": False, "suspend": True},
+        {"bodySizeLimit": "1MB", "podTargetLabels": ["app"], "staticTargets": [{"address": "a:1"}]},
+        {"scheme": "https", "params": {"a": ["b"]}, "container": "c", "port": 1, "filterRunning": False, "jobName": "j"},
+        {"profilingConfig": {"godeltaprofMemory": {"enabled": True}, "pathPrefix": "/a"}},
+    ],
+)
+def test_built(fields: dict[str, Any]) -> None:
+    assert asked(**fields) == []
