@@ -80,8 +80,9 @@ def start_app(binaries: None, folder: Path, request: pytest.FixtureRequest) -> I
     apps: list[DemoApp] = []
 
     def start(name: str, ip: str | None = None, **options: object) -> DemoApp:
-        unique = f"{request.node.name.split('[')[0]}-{name}-{len(apps)}"
-        app = DemoApp(unique, folder, ip or f"127.0.20.{next(_HOSTS)}", **options)  # type: ignore[arg-type]
+        number = next(_HOSTS)
+        unique = f"{request.node.name.split('[')[0]}-{name}-{number}"
+        app = DemoApp(unique, folder, ip or f"127.0.20.{number}", **options)  # type: ignore[arg-type]
         apps.append(app)
         return app
 

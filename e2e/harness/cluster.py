@@ -71,13 +71,16 @@ class Cluster:
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
         self.api = plane.client(ADMIN_TOKEN)
+        self._cache = ("--cache-dir", str(plane.folder / "kubectl-cache"))
         self.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         self.kubectl("wait", "--for=condition=Established", "crd/pyroscopescrapes.pyroscope-operator.dev", "--timeout=30s")
-        eventually(lambda: self.api.get(f"{SCRAPES}/pyroscopescrapes").is_success, "the CRD is served")
+        # Discovery lags behind, and kubectl believes its cache: both must know the new kind.
+        listing = ("api-resources", "--api-group=pyroscope-operator.dev", "--cached=false")
+        eventually(lambda: "pyscrape" in self.kubectl(*listing, check=False), "kubectl knows pyscrape")
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run the real kubectl; returns what it printed."""
-        command = [str(BIN / "kubectl"), "--kubeconfig", str(self.plane.kubeconfig), *arguments]
+        command = [str(BIN / "kubectl"), "--kubeconfig", str(self.plane.kubeconfig), *self._cache, *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout if check else done.stdout + done.stderr

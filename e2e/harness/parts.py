@@ -87,10 +87,12 @@ class Operator(Child):
         name: str = "operator",
         kubeconfig: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
+        """`wrapper` is put before the command."""
         self.port = free_port()
         environment = {**(environment or {}), **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
-        command = [sys.executable, "-W", "error::ResourceWarning", "-m", "pyroscope_operator", "run"]
+        command = [*wrapper, sys.executable, "-W", "error::ResourceWarning", "-m", "pyroscope_operator", "run"]
         super().__init__(name, [*command, "--listen", f"127.0.0.1:{self.port}", *flags], folder, environment)
         self.url = f"http://127.0.0.1:{self.port}"
 

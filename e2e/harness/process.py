@@ -34,7 +34,7 @@ class Child:
         folder.mkdir(parents=True, exist_ok=True)
         self.stdout, self.stderr = folder / f"{name}.out", folder / f"{name}.log"
         inherited = {key: os.environ[key] for key in _INHERITED if key in os.environ}
-        with self.stdout.open("ab") as out, self.stderr.open("ab") as err:
+        with self.stdout.open("xb") as out, self.stderr.open("xb") as err:
             self.process = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import uvloop
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import CliApp
 from pydantic_settings import SettingsError as CliError
 
@@ -73,15 +74,27 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     try:
         return CliApp.run(Settings, cli_args=list(arguments))
     except ValidationError as error:
-        raise SettingsError("; ".join(_problem(*p["loc"], text=p["msg"]) for p in error.errors(include_input=False))) from None
+        raise SettingsError("; ".join(map(_problem, error.errors(include_input=False)))) from None
     except CliError as error:
-        raise SettingsError(str(error)) from None
+        raise SettingsError(_without_values(str(error))) from None
 
 
-def _problem(*loc: int | str, text: str) -> str:
-    name = str(loc[0]).replace("_", "-").lower() if loc else ""
-    text = text.removeprefix("Value error, ")
+def _problem(detail: ErrorDetails) -> str:
+    name = str(detail["loc"][0]).replace("_", "-").lower() if detail["loc"] else ""
+    if detail["type"] == "missing":
+        return f"--{name} is required: set it, or {name.upper().replace('-', '_')} in the environment"
+    text = detail["msg"].removeprefix("Value error, ")
     return f"--{name}: {text}" if name else text
+
+
+def _without_values(text: str) -> str:
+    """The parser's message without what was given for a flag it does not know: that may be a secret."""
+    text = text.removeprefix("error parsing CLI: ")
+    _, unknown, words = text.partition("unrecognized arguments: ")
+    if not unknown:
+        return text
+    flags = [word.split("=")[0] for word in words.split() if word.startswith("-")]
+    return f"unknown flag {', '.join(flags)}: see run --help" if flags else "FILES must stand side by side"
 
 
 def _leaves(group: BaseExceptionGroup[OperatorError]) -> Iterable[OperatorError]:

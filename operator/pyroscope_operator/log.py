@@ -8,13 +8,15 @@ import sys
 from pythonjsonlogger.json import JsonFormatter
 
 _QUIET = {
+    # One line for each attempt on an API server that is away; lease and sweep say it once.
+    "kopf._core": logging.CRITICAL,
+    "kopf._cogs": logging.CRITICAL,
     "kopf": logging.WARNING,
-    "kopf._core.reactor.running": logging.ERROR,
     "aiohttp.access": logging.WARNING,
     "kubernetes": logging.WARNING,
     "httpx": logging.WARNING,
 }
-"""Libraries that tell more than an operator's log should."""
+"""Libraries that tell more than an operator's log should; at level debug they may."""
 
 
 def configure(level: str, style: str) -> None:
@@ -32,4 +34,4 @@ def configure(level: str, style: str) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name, quiet in _QUIET.items():
-        logging.getLogger(name).setLevel(max(quiet, logging.getLevelName(level.upper())))
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else quiet)

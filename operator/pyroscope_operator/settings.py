@@ -6,13 +6,14 @@ environment variable without the prefix: PYROSCOPE_URL.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, CliPositionalArg, CliSuppress, SettingsConfigDict
+from pydantic_settings import BaseSettings, CliPositionalArg, CliSuppress, NoDecode, SettingsConfigDict
 
 from pyroscope_operator.api import duration, size
 from pyroscope_operator.errors import SettingsError
@@ -24,11 +25,12 @@ PREFIX = "PYROSCOPE_OPERATOR_"
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-def _checked(parse: Callable[[str], object]) -> AfterValidator:
-    """Keep the text as it was given, but refuse what `parse` refuses."""
+def _checked(parse: Callable[[str], float], at_least: float, text_of_least: str) -> AfterValidator:
+    """Keep the text as it was given, but refuse what `parse` refuses and what is less than it may be."""
 
     def check(text: str) -> str:
-        parse(text)
+        if parse(text) < at_least:
+            raise ValueError(f"must be at least {text_of_least}")
         return text
 
     return AfterValidator(check)
@@ -39,9 +41,31 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Seconds = Annotated[str, _checked(duration.parse)]
+def _pairs(value: Any) -> Any:
+    """`a=1,b=2` or JSON from the environment; a map from repeated flags."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("{"):
+        return json.loads(value)
+    pairs = [part.partition("=") for part in _split(value)]
+    if not all(equals and name.strip() for name, equals, _ in pairs):
+        raise ValueError("must be name=value, several with commas in between; JSON if a value has a comma")
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+def _port(listen: str) -> str:
+    _, colon, port = listen.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError("must be [host]:port with a port up to 65535, such as :8080 or 127.0.0.1:8080")
+    return listen
+
+
+Seconds = Annotated[str, _checked(duration.parse, 0, "0s")]
 """A Go duration."""
-Bytes = Annotated[str, _checked(size.parse)]
+Period = Annotated[str, _checked(duration.parse, 1, "1s")]
+"""A Go duration after which something is done again and again."""
+Bytes = Annotated[str, _checked(size.parse, 1, "1B")]
+Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 
 
 class Settings(BaseSettings):
@@ -56,13 +80,14 @@ class Settings(BaseSettings):
         cli_hide_none_type=True,
         cli_avoid_json=True,
         cli_enforce_required=False,
+        cli_exit_on_error=False,
         use_attribute_docstrings=True,
         populate_by_name=True,
         extra="forbid",
         frozen=True,
     )
 
-    pyroscope_url: str = Field(validation_alias=AliasChoices("pyroscope_url", "PYROSCOPE_URL"))
+    pyroscope_url: str = Field(validation_alias=AliasChoices("pyroscope_url", "PYROSCOPE_URL"), repr=False)
     """Where profiles go: http(s)://host[:port][/prefix]. Environment: PYROSCOPE_URL."""
     write_tenant_id: str | None = None
     """Tenant, sent as X-Scope-OrgID."""
@@ -76,9 +101,9 @@ class Settings(BaseSettings):
     """Bearer token; by environment only."""
     write_bearer_token_file: Path | None = None
     """File with the bearer token."""
-    write_headers: dict[str, str] = {}
+    write_headers: Pairs = Field(default={}, repr=False)
     """More request headers: name=value, repeatable."""
-    write_external_labels: dict[str, str] = {}
+    write_external_labels: Pairs = {}
     """Labels added to every series: name=value, repeatable."""
     write_remote_timeout: Seconds = "10s"
     """Longest time for one push request."""
@@ -95,20 +120,20 @@ class Settings(BaseSettings):
 
     body_size_limit: Bytes = "16MiB"
     """Largest profile that is accepted from a target, before and after decompression; objects may set less."""
-    privileged_namespaces: Annotated[list[str], BeforeValidator(_split)] = []
+    privileged_namespaces: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """Namespaces whose objects may select pods of other namespaces and name static targets. Default: the operator's own."""
     namespace: str = ""
     """The operator's own namespace, where its Lease is. Default: that of the pod, else default."""
     name: str = "pyroscope-operator"
     """Name of the Lease: one operator of this name is active at a time."""
-    lease_duration: Seconds = "15s"
+    lease_duration: Period = "15s"
     """Time after which the Lease of a dead operator is taken over."""
-    sweep_period: Seconds = "5m"
+    sweep_period: Period = "5m"
     """How often the watches are compared with a list of what exists."""
     status_interval: Seconds = "10s"
     """Least time between two writes of one object's status."""
 
-    listen: Annotated[str, Field(pattern=r"^.*:[0-9]{1,5}$")] = ":8080"
+    listen: Annotated[str, AfterValidator(_port)] = ":8080"
     """Address of the operator's own HTTP server: [host]:port."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
@@ -164,9 +189,14 @@ def _secret(name: str, value: SecretStr | None, file: Path | None) -> str | None
     if file is None:
         return value.get_secret_value() if value is not None else None
     try:
-        return file.read_text().strip()
+        secret = file.read_text().strip()
     except OSError as error:
         raise SettingsError(f"--{name}-file: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"--{name}-file: the file is not UTF-8 text") from None
+    if not secret:
+        raise SettingsError(f"--{name}-file: the file is empty")
+    return secret
 
 
 def _pod_namespace() -> str:

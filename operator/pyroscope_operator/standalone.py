@@ -30,6 +30,7 @@ class Files:
         self._manifests: dict[ObjectRef, dict[str, Any]] = {}
         self._generations: dict[ObjectRef, int] = {}
         self._stamps: list[tuple[int, int]] = []
+        self._problem = ""
         self.waiting_for = "the first read of the files"
         """For /readyz; empty once they were read."""
 
@@ -48,7 +49,11 @@ class Files:
             try:
                 await self._load()
             except ManifestError as error:
-                _LOG.error("files not reloaded, going on as before: %s", error)
+                if error.message != self._problem:
+                    _LOG.error("files not reloaded, going on as before: %s", error)
+                self._problem = error.message
+            else:
+                self._problem = ""
 
     async def _load(self) -> None:
         """Read the files if one has changed, and bring the store in step."""
@@ -99,7 +104,7 @@ def _documents(path: Path) -> Iterator[dict[str, Any]]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ManifestError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two: a date in February's 30th, 1,000 brackets
         raise ManifestError(f"{path}: not valid YAML") from error
     return (document for document in documents if document is not None)
 

@@ -22,7 +22,6 @@ from pyroscope_operator.model.ref import ObjectRef
 FIELD_MANAGER = "pyroscope-operator"
 POD_FIELDS = "status.phase!=Succeeded,status.phase!=Failed"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_KUBECONFIG = str(Path("~/.kube/config").expanduser())
 _PAGE = 500
 _TIMEOUT = 30.0
 """Seconds for any of these calls."""
@@ -39,12 +38,16 @@ async def load_configuration() -> client.Configuration:
         if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
             config.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(
-                config_file=os.environ.get("KUBECONFIG") or _KUBECONFIG, client_configuration=configuration, persist_config=False
-            )
-    except (config.ConfigException, OSError) as error:
+            await config.load_kube_config(config_file=_kubeconfig(), client_configuration=configuration, persist_config=False)
+    except (config.ConfigException, OSError, RuntimeError) as error:  # the last one: nobody knows where ~ is
         raise SettingsError("no cluster: run in a pod, set KUBECONFIG, or use --standalone") from error
+    except Exception as error:  # the client takes a file that is no kubeconfig for granted: TypeError, YAMLError and more
+        raise SettingsError("the kubeconfig can't be read: mend it, or set KUBECONFIG to another one") from error
     return configuration
+
+
+def _kubeconfig() -> str:
+    return os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
 
 
 class Kube:
@@ -73,7 +76,7 @@ class Kube:
             for item in page.get("items") or ():
                 meta = item["metadata"]
                 uids[ObjectRef(meta["namespace"], meta["name"])] = meta["uid"]
-            token = page["metadata"].get("continue")
+            token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return uids
             more = {"_continue": token}
@@ -129,11 +132,21 @@ async def _call(what: str, call: Any) -> dict[str, Any]:
         raise ApiError(0, what) from error
     if response.status >= 400:
         raise ApiError(response.status, what)
-    parsed: dict[str, Any] = json.loads(body)
+    try:
+        parsed = json.loads(body)
+    except ValueError as error:
+        raise ApiError(0, what) from error
+    if not isinstance(parsed, dict):  # something between us and the API server has answered
+        raise ApiError(0, what)
     return parsed
 
 
 @asynccontextmanager
 async def open_kube(configuration: client.Configuration) -> AsyncIterator[Kube]:
-    async with client.ApiClient(configuration) as api:
+    """The calls over one connection pool. Raises SettingsError when the certificates can't be used."""
+    try:
+        api = client.ApiClient(configuration)
+    except OSError as error:
+        raise SettingsError("the certificates of the cluster can't be read: mend the kubeconfig") from error
+    async with api:
         yield Kube(api)

@@ -20,6 +20,8 @@ from pyroscope_operator.errors import ApiError, LeaseLost
 from pyroscope_operator.model.ref import ObjectRef
 
 _LOG = logging.getLogger(__name__)
+_RELEASE_SECONDS = 3.0
+"""For the release: the time of a shutdown belongs to the profiles that are still queued."""
 
 
 class Lease:
@@ -70,17 +72,18 @@ class Lease:
             return
         self.held = False
         try:
-            lease = await self._kube.read_lease(self._ref)
-            if lease and lease["spec"].get("holderIdentity") == self._identity:
-                lease["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=_now())
-                await self._kube.write_lease(self._ref, lease)
-        except ApiError as error:
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                lease = await self._kube.read_lease(self._ref)
+                if lease and _spec(lease).get("holderIdentity") == self._identity:
+                    free = {**_spec(lease), "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+                    await self._kube.write_lease(self._ref, {**lease, "spec": free})
+        except (ApiError, TimeoutError) as error:
             _LOG.info("the lease was not released, it will expire: %s", error)
 
     async def _try(self) -> bool:
         """Take or renew; False when somebody else holds it. Raises ApiError."""
         lease = await self._kube.read_lease(self._ref)
-        if lease is not None and self._belongs_to_another(lease["spec"]):
+        if lease is not None and self._belongs_to_another(_spec(lease)):
             return False
         try:
             await self._kube.write_lease(self._ref, self._renewed(lease))
@@ -102,12 +105,17 @@ class Lease:
 
     def _renewed(self, lease: dict[str, Any] | None) -> dict[str, Any]:
         now = _now()
-        spec = dict(lease["spec"]) if lease else {}
+        spec = dict(_spec(lease)) if lease else {}
         if spec.get("holderIdentity") != self._identity:
             spec.update(acquireTime=now, leaseTransitions=(spec.get("leaseTransitions") or 0) + 1 if lease else 0)
         spec.update(holderIdentity=self._identity, leaseDurationSeconds=max(1, round(self._duration)), renewTime=now)
         metadata = lease["metadata"] if lease else {"name": self._ref.name, "namespace": self._ref.namespace}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+
+def _spec(lease: dict[str, Any]) -> dict[str, Any]:
+    """Empty for a Lease that somebody made by hand."""
+    return lease.get("spec") or {}
 
 
 def _now() -> str:

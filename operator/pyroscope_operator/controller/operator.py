@@ -65,7 +65,6 @@ class Controller:
     async def _lead(self, kube: Kube, lease: Lease) -> None:
         settings, engine = self._settings, self._engine
         sweep = Sweep(kube, engine.store, settings.sweep_period)
-        status = StatusWriter(kube, engine, self._metrics, settings.status_interval, time.time)
         self.waiting_for = "the first list of objects and pods"
         async with asyncio.TaskGroup() as group:
             group.create_task(lease.hold(), name="lease")
@@ -76,6 +75,7 @@ class Controller:
             engine.synced.set()
             self.waiting_for = ""
             group.create_task(sweep.run(), name="sweep")
+            status = StatusWriter(kube, engine, self._metrics, settings.status_interval, time.time)
             group.create_task(status.run(), name="status")
 
 

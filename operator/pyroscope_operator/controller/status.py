@@ -19,6 +19,8 @@ from pyroscope_operator.model.ref import ObjectRef
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
+_SETTLE_SECONDS = 60.0
+"""After a start, so long at most the status of before is left until everything was scraped once."""
 _REFRESH_SECONDS = 300.0
 """Times alone are written this often: each write wakes every watcher of the object."""
 
@@ -44,6 +46,7 @@ class StatusWriter:
         self._clock = clock
         self._written: dict[ObjectRef, _Written] = {}
         self._failing = False
+        self._started = clock()
 
     async def run(self) -> None:
         """Write what has changed, until cancelled."""
@@ -64,15 +67,23 @@ class StatusWriter:
             del self._written[gone]
         for ref, seen in observations.items():
             found = self._engine.store.objects.get(ref)
-            if found is not None:
+            if found is None:
+                continue
+            try:
                 await self._write(found, seen)
+            except ApiError:
+                raise
+            except Exception:  # a bug on one object must not end the status of all
+                self._metrics.status_writes.labels("InternalError").inc()
+                _LOG.exception("status not written", extra={"object": str(ref)})
+                self._written[ref] = _Written(found.uid, self._last(found).status, self._clock())
 
     async def _write(self, found: ScrapeObject, seen: Observation) -> None:
         now, before = self._clock(), self._last(found)
-        if now - before.at < self._interval:
+        if 0 <= now - before.at < self._interval or self._settling(found, seen, now):
             return
         fresh = report(seen, before.status, now).manifest()
-        if settled(before.status, fresh) and (fresh == before.status or now - before.at < _REFRESH_SECONDS):
+        if settled(before.status, fresh) and (fresh == before.status or 0 <= now - before.at < _REFRESH_SECONDS):
             return
         try:
             await self._kube.apply_status(found.ref, found.uid, fresh)
@@ -84,6 +95,13 @@ class StatusWriter:
         self._metrics.status_writes.labels("ok").inc()
         self._failing = False
         self._written[found.ref] = _Written(found.uid, fresh, now)
+
+    def _settling(self, found: ScrapeObject, seen: Observation, now: float) -> bool:
+        """Whether a restart is all that is new: Ready must not flip because of it."""
+        if found.ref in self._written or not 0 <= now - self._started < _SETTLE_SECONDS:
+            return False
+        known = found.status.get("observedGeneration") == seen.generation
+        return known and any(state.health.up is None for state in seen.loops)
 
     def _last(self, found: ScrapeObject) -> _Written:
         written = self._written.get(found.ref)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +17,7 @@ import kopf
 
 from pyroscope_operator.api import GROUP, VERSION
 from pyroscope_operator.api.scrape import PLURAL
-from pyroscope_operator.controller.kube import POD_FIELDS
+from pyroscope_operator.controller.kube import POD_FIELDS, load_configuration
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.metrics import Metrics
@@ -80,11 +79,23 @@ def _settings() -> kopf.OperatorSettings:
     return settings
 
 
-def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """The same choice as `kube.load_configuration`."""
-    if os.environ.get("KUBECONFIG"):
-        return kopf.login_with_kubeconfig(**kwargs)
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+async def _login(**_: Any) -> kopf.ConnectionInfo:
+    """The credentials of our own calls; Kopf asks again when they have expired.
+
+    Kopf's own logins need DNS in a pod and know no exec plugins outside of one.
+    """
+    found = await load_configuration()
+    scheme, _, token = found.api_key.get("BearerToken", "").partition(" ")
+    return kopf.ConnectionInfo(
+        server=found.host,
+        ca_path=found.ssl_ca_cert,
+        insecure=not found.verify_ssl,
+        certificate_path=found.cert_file,
+        private_key_path=found.key_file,
+        scheme=scheme.capitalize() or None,
+        token=token.strip() or None,
+        proxy_url=found.proxy,
+    )
 
 
 class Watch:

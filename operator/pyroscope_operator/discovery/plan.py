@@ -7,7 +7,7 @@ has one CPU profiler, so per host:port there is one CPU profile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
@@ -19,6 +19,8 @@ from pyroscope_operator.model.target import Scrape, Target
 
 PodsIn = Callable[[frozenset[str] | None], Iterable[Pod]]
 """The pods of these namespaces; of all for None."""
+
+_Claim = tuple[tuple[bool, str, ObjectRef], Scrape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +64,27 @@ class ObjectPlan:
     drops: list[Drop] = field(default_factory=list)
     scrapes: list[Scrape] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
+    bug: Exception | None = None
+    """What discovery raised and never should; nothing of the object is scraped then."""
 
 
 def plan(objects: Sequence[Wanted], pods_in: PodsIn, body_limit: int) -> dict[ObjectRef, ObjectPlan]:
     """Decide what is scraped.  `body_limit` in bytes is the operator's cap: the lower one wins.
 
-    Returns one entry for each object that is not suspended.
+    Returns one entry for each object that is not suspended.  The order of objects and
+    pods has no effect: a restart decides as before.
     """
     plans: dict[ObjectRef, ObjectPlan] = {}
-    claims: list[tuple[tuple[bool, str, ObjectRef], Scrape]] = []
+    claims: list[_Claim] = []
     for wanted in objects:
         if wanted.spec.suspend:
             continue
-        mine = plans[wanted.ref] = _discover(wanted, pods_in)
-        for target in mine.targets:
-            rank = (target.namespace != wanted.ref.namespace, wanted.created, wanted.ref)
-            claims += ((rank, scrape) for scrape in _scrapes(wanted, target, body_limit))
+        try:
+            found = _discover(wanted, pods_in)
+            claims += [claim for target in found.targets for claim in _claims(wanted, target, body_limit)]
+        except Exception as bug:  # on one object: it must not end scraping for all
+            found = ObjectPlan(bug=bug)
+        plans[wanted.ref] = found
     claims.sort(key=lambda claim: claim[0])  # stable: within an object its own order stays
     _settle([scrape for _, scrape in claims], plans)
     return plans
@@ -88,16 +95,19 @@ def _discover(wanted: Wanted, pods_in: PodsIn) -> ObjectPlan:
     if spec.selector is not None:
         scope = pods_in(selector.namespaces(spec, wanted.ref.namespace))
         pods = [pod for pod in scope if selector.matches(spec.selector, pod.labels)]
+        pods.sort(key=lambda pod: (pod.namespace, pod.name))
         found.pods, found.healthy_pods = len(pods), sum(pod.ready for pod in pods)
         found.targets, found.drops = targets.of_pods(spec, wanted.ref, pods)
     found.targets += targets.of_static(spec, wanted.ref)
     return found
 
 
-def _scrapes(wanted: Wanted, target: Target, body_limit: int) -> Iterable[Scrape]:
+def _claims(wanted: Wanted, target: Target, body_limit: int) -> Iterator[_Claim]:
+    """What the object wants of a target, each with its rank: the lowest one gets it."""
     spec = wanted.spec
+    rank = (target.namespace != wanted.ref.namespace, wanted.created, wanted.ref)
     for profile in spec.profiles():
-        yield Scrape(
+        scrape = Scrape(
             source=wanted.ref,
             target=target,
             profile=profile,
@@ -107,6 +117,7 @@ def _scrapes(wanted: Wanted, target: Target, body_limit: int) -> Iterable[Scrape
             params=tuple(sorted((name, tuple(values)) for name, values in spec.params.items())),
             follow_redirects=spec.follow_redirects,
         )
+        yield rank, scrape
 
 
 def _settle(claims: Iterable[Scrape], plans: dict[ObjectRef, ObjectPlan]) -> None:

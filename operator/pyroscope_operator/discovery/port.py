@@ -29,7 +29,7 @@ def choose(pod: Pod, port: int | str | None, container: str | None) -> Endpoint:
     """
     candidates = [c for c in pod.containers if container in {None, c.name}]
     if not candidates:
-        raise PortNotFound(f"no container {container!r}" if container else "no containers")
+        raise PortNotFound(f"no container named {container!r}: correct spec.container" if container else "no containers")
     declared = [Endpoint(c, p) for c in candidates for p in c.ports if p.protocol == "TCP"]
     if isinstance(port, int):
         return next((e for e in declared if e.port.number == port), None) or _undeclared(pod, candidates, port)

@@ -12,6 +12,10 @@ from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import STATIC, Target
 
+_RUNNING = frozenset({"Running"})
+_LIVING = _RUNNING | {"Pending"}
+"""Finished pods keep their IP for a while, which may be another pod's by now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:
@@ -39,7 +43,7 @@ def of_pods(spec: PyroscopeScrapeSpec, source: ObjectRef, pods: Iterable[Pod]) -
 
 
 def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target | Drop:
-    if (spec.filter_running and pod.phase != "Running") or not pod.ip:
+    if pod.phase not in (_RUNNING if spec.filter_running else _LIVING) or not pod.ip:
         return Drop(ObjectRef(pod.namespace, pod.name), "NotRunning", f"phase {pod.phase}, {'an' if pod.ip else 'no'} IP")
     endpoint = port.choose(pod, spec.port, spec.container)
     address = series.host_port(pod.ip, endpoint.port.number)

@@ -65,9 +65,9 @@ def _fails(states: Sequence[LoopState]) -> bool:
     return any(s.health.up is False for s in states)
 
 
-def _order(state: LoopState) -> tuple[str, str, str]:
+def _order(state: LoopState) -> tuple[str, ...]:
     target = state.scrape.target
-    return label_of(target), target.container, state.scrape.profile.type
+    return label_of(target), target.namespace, target.container, state.scrape.profile.type
 
 
 def label_of(target: Target) -> str:
@@ -96,6 +96,8 @@ def _idle(seen: Observation) -> Aspect | None:
 
 
 def _discovered(plan: ObjectPlan) -> Aspect:
+    if plan.bug is not None:
+        return Aspect("False", "InternalError", f"a bug of the operator ({type(plan.bug).__name__}), see its log")
     if not plan.pods and not plan.targets:
         return Aspect("False", "NoPodsMatched", "no pod matches spec.selector in the selected namespaces")
     if unfit := [drop for drop in plan.drops if drop.reason == "PortNotFound"]:
@@ -142,11 +144,8 @@ def _ready(seen: Observation, found: Mapping[str, Aspect]) -> Aspect:
 
 def _scrapes_ready(seen: Observation, plan: ObjectPlan, found: Mapping[str, Aspect]) -> Aspect:
     wanted = [s for s in seen.loops if s.scrape.target.healthy]
-    if not wanted and plan.healthy_pods:
-        return Aspect("False", found["Discovered"].reason, found["Discovered"].message)
     if not wanted:
-        reason = "NoPodHealthy" if plan.pods else "NoPodsMatched"
-        return Aspect("True", reason, "there is nothing to scrape: no matching pod is ready")
+        return _nothing_wanted(plan, found["Discovered"])
     tried = sum(s.health.up is not None for s in wanted)
     if tried < len(wanted):
         return Aspect("False", "Pending", f"{tried} of {len(wanted)} scrapes have been tried")
@@ -154,3 +153,14 @@ def _scrapes_ready(seen: Observation, plan: ObjectPlan, found: Mapping[str, Aspe
         return Aspect("False", found["Scraping"].reason, found["Scraping"].message)
     worst = next((found[kind] for kind in ("Discovered", "Scraping") if found[kind].status == "False"), found["Scraping"])
     return Aspect("True", worst.reason, worst.message)
+
+
+def _nothing_wanted(plan: ObjectPlan, discovered: Aspect) -> Aspect:
+    """No scrape of a healthy target: well if there is no such target, or if no profile type is enabled."""
+    healthy = plan.healthy_pods or any(target.healthy for target in plan.targets)
+    if discovered.status == "False" and (healthy or plan.bug):
+        return discovered
+    if healthy:
+        return Aspect("True", "NoTargets", "there is nothing to scrape: no profile type is enabled")
+    reason = "NoPodHealthy" if plan.pods else "NoPodsMatched"
+    return Aspect("True", reason, "there is nothing to scrape: no matching pod is ready")

@@ -50,7 +50,7 @@ class Reconciler:
                 self._store.changed.clear()
                 try:
                     await self.reconcile()
-                except Exception:  # a bug on one object must not end scraping for all
+                except Exception:  # a bug must not end the task that all objects share
                     _LOG.exception("reconcile failed: scraping goes on as before")
         finally:
             await self._pool.close()
@@ -60,6 +60,9 @@ class Reconciler:
         with self._metrics.reconcile_seconds.time():
             decision = self.decide()
         await self._pool.sync(scrape for mine in decision.plans.values() for scrape in mine.scrapes)
+        for ref, mine in decision.plans.items():
+            if mine.bug is not None:
+                _LOG.error("nothing of %s is scraped: a bug of the operator", ref, exc_info=mine.bug, extra={"object": str(ref)})
         self.decision = decision
         self._book.forget(decision.verdicts.keys())
 

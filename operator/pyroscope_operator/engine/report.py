@@ -49,15 +49,23 @@ def _failure(state: LoopState) -> Failure:
 
 def _condition(kind: str, aspect: Aspect, seen: Observation, previous: Mapping[str, Any], now: float) -> Condition:
     before: Mapping[str, Any] = next((c for c in previous.get("conditions") or () if c.get("type") == kind), {})
-    unchanged = before.get("status") == aspect.status and before.get("lastTransitionTime")
     return Condition(
         type=kind,
         status=aspect.status,
         observed_generation=seen.generation,
-        last_transition_time=before["lastTransitionTime"] if unchanged else _moment(now),
+        last_transition_time=(_since(before) if before.get("status") == aspect.status else None) or _moment(now),
         reason=aspect.reason,
         message=aspect.message,
     )
+
+
+def _since(before: Mapping[str, Any]) -> datetime | None:
+    """When a written condition took its status; None if that can't be read."""
+    try:
+        since = datetime.fromisoformat(before["lastTransitionTime"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return since if since.tzinfo else None
 
 
 def _moment(seconds: float | None) -> datetime | None:

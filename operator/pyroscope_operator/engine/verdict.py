@@ -35,8 +35,8 @@ class Verdict:
 def judge(found: ScrapeObject, policy: Policy) -> Verdict:
     """The verdict on one object; a reason of the Accepted condition and a text with the fix."""
     if found.spec is None:
-        problems = found.problem.problems if found.problem else []
-        return Verdict("InvalidSpec", "; ".join(f"{path}: {text}" for path, text in problems)[:_MAX_MESSAGE])
+        message = found.problem.message if found.problem else "the object is invalid"
+        return Verdict("InvalidSpec", message if len(message) <= _MAX_MESSAGE else message[: _MAX_MESSAGE - 1] + "…")
     if missing := unbuilt(found.spec):
         return Verdict("NotImplemented", f"this release can't do {', '.join(missing)} yet: remove it from the object")
     return _permitted(found.spec, found.ref.namespace, policy) or Verdict("Accepted", "the object is valid")

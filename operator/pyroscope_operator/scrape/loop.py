@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.scraper import Scraper
 
-_ANY_SLOT = -(2**62)
+_APART = 0.9
+"""Least part of an interval between two starts, by the monotonic clock: neither a timer that fires early
+nor a wall clock that is set back makes a slot come twice."""
 
 Clock = Callable[[], float]
 """Unix time in seconds; tests give their own."""
@@ -44,41 +46,33 @@ class ScrapeLoop:
             self._rescheduled.set()
 
     async def run(self) -> None:
-        earliest = _ANY_SLOT
+        loop = asyncio.get_running_loop()
+        due, apart = loop.time(), 0.0
         while True:
             scrape = self.scraper.scrape
-            slot = _not_before(earliest, slot_after(self._clock(), scrape.interval, scrape.offset))
+            slot = self._upcoming(scrape, rest=due + min(apart, _APART * scrape.interval) - loop.time())
             self.next_scrape = scrape.offset + slot * scrape.interval
-            if not await self._wait_until(self.next_scrape):
-                earliest = _ANY_SLOT  # the numbers of the old interval mean nothing in the new one
+            next_due = loop.time() + max(0.0, self.next_scrape - self._clock())
+            if not await self._wait_until(next_due):
                 continue
+            due, apart = next_due, _APART * scrape.interval
+            began, upcoming = loop.time(), max(slot + 1, self._upcoming(scrape))
             await self.scraper.once()
-            earliest = self._count_skipped(scrape, slot)
+            # Slots that a wall clock jumped over were not missed because of a long scrape.
+            skipped = min(self._upcoming(scrape) - upcoming, math.ceil((loop.time() - began) / scrape.interval))
+            if skipped > 0:
+                self.scraper.skipped(skipped)
 
-    async def _wait_until(self, when: float) -> bool:
-        """True at `when`; False as soon as the interval has changed."""
+    def _upcoming(self, scrape: Scrape, rest: float = 0.0) -> int:
+        """Number of the next slot that is more than `rest` seconds away."""
+        return slot_after(self._clock() + max(0.0, rest), scrape.interval, scrape.offset)
+
+    async def _wait_until(self, due: float) -> bool:
+        """True at `due`, in the event loop's time; False as soon as the interval has changed."""
         self._rescheduled.clear()
         try:
-            async with asyncio.timeout(max(0.0, when - self._clock())):
+            async with asyncio.timeout_at(due):
                 await self._rescheduled.wait()
         except TimeoutError:
             return True
         return False
-
-    def _count_skipped(self, scrape: Scrape, slot: int) -> int:
-        """Count the slots that began while this one ran; returns the lowest next slot."""
-        if self.scraper.scrape.interval != scrape.interval:
-            return _ANY_SLOT
-        upcoming = max(slot_after(self._clock(), scrape.interval, scrape.offset), slot + 1)
-        if skipped := upcoming - slot - 1:
-            self.scraper.skipped(skipped)
-        return upcoming
-
-
-def _not_before(earliest: int, upcoming: int) -> int:
-    """`upcoming`, or `earliest` where a timer fired a hair early.
-
-    More than one slot apart, the wall clock was set back: waiting for it to catch up
-    could take hours.
-    """
-    return earliest if upcoming == earliest - 1 else upcoming

@@ -38,7 +38,7 @@ class ScrapePool:
         new ones begin: two CPU profiles of one process must not meet.
         """
         wanted = {scrape.key: scrape for scrape in scrapes}
-        await self._stop([key for key in self._loops if key not in wanted])
+        await self._stop([key for key in self._tasks if key not in wanted])
         for key, scrape in wanted.items():
             loop = self._loops.get(key)
             if loop is None:
@@ -54,16 +54,17 @@ class ScrapePool:
         self._tasks[key] = asyncio.create_task(loop.run(), name=f"scrape {scrape.target.address}{scrape.profile.path}")
 
     async def _stop(self, keys: list[str]) -> None:
-        tasks = [self._tasks.pop(key) for key in keys]
-        for key, task in zip(keys, tasks, strict=True):
-            del self._loops[key]
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        for key in keys:
+            self._loops.pop(key, None)
+            self._tasks[key].cancel()
+        if keys:
+            await asyncio.wait([self._tasks[key] for key in keys])
+        for key in keys:  # not before they have ended: if this is cancelled, `close` waits for them
+            del self._tasks[key]
 
     async def close(self) -> None:
         """Stop all loops; returns when they have ended."""
-        await self._stop(list(self._loops))
+        await self._stop(list(self._tasks))
 
     def states(self) -> dict[str, LoopState]:
         """The state of every loop, by the key of its scrape."""

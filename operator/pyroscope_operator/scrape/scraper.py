@@ -81,10 +81,10 @@ class Scraper:
             self._succeeded(scrape, started, body_bytes)
 
     async def _scrape_once(self, scrape: Scrape, started: float) -> int:
-        context = self._context
+        context, computer = self._context, self._delta  # as the request asks for it: an update may come while it runs
         body = await context.fetcher.fetch(self._request, scrape)
         context.metrics.scrape_bytes.inc(len(body))
-        prepared = await self._prepared(body, scrape.body_limit)
+        prepared = await self._prepared(body, scrape.body_limit, computer)
         if isinstance(prepared, Prepared):
             context.sink.put(
                 Profile(
@@ -100,11 +100,18 @@ class Scraper:
             context.metrics.baselines.inc()
         return len(body)
 
-    async def _prepared(self, body: bytes, limit: int) -> Prepared | Skipped:
+    async def _prepared(self, body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared | Skipped:
         if len(body) <= _INLINE_BYTES:
-            return prepare(body, limit, self._delta)
+            return self._prepare(body, limit, computer)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._context.executor, prepare, body, limit, self._delta)
+        return await loop.run_in_executor(self._context.executor, self._prepare, body, limit, computer)
+
+    def _prepare(self, body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared | Skipped:
+        """In a thread for large bodies: touches nothing of the scraper."""
+        if computer is None:
+            return prepare(body, limit, None)
+        with self._context.metrics.delta_seconds.time():
+            return prepare(body, limit, computer)
 
     def skipped(self, slots: int) -> None:
         """Count slots that began while a scrape was still running."""
@@ -112,14 +119,14 @@ class Scraper:
         self._context.metrics.slots_skipped.inc(slots)
 
     def _succeeded(self, scrape: Scrape, started: float, body_bytes: int) -> None:
-        ended = self._context.clock()
+        ended = max(started, self._context.clock())
         if self.health.up is False:
             _LOG.info("target is up again", extra=_names(scrape))
         self.health = self.health.succeeded(started, ended, body_bytes)
         self._observe(scrape, "ok", ended - started)
 
     def _failed(self, scrape: Scrape, started: float, error: ScrapeError) -> None:
-        ended = self._context.clock()
+        ended = max(started, self._context.clock())
         if (self.health.up, self.health.reason) != (False, error.reason):
             _LOG.warning("scrape failed: %s", error, extra=_names(scrape))
         self.health = self.health.failed(started, ended, error)

@@ -68,8 +68,9 @@ async def serve(listen: str, pages: Pages) -> AsyncIterator[str]:
         site = web.TCPSite(runner, host.strip("[]") or None, int(port), shutdown_timeout=1.0)
         try:
             await site.start()
-        except OSError as error:
-            raise SettingsError(f"--listen {listen}: {error.strerror or 'cannot listen there'}") from error
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no such port"
+            raise SettingsError(f"--listen {listen}: {why or 'cannot listen there'}") from error
         yield f"{host or '0.0.0.0'}:{runner.addresses[0][1]}"  # noqa: S104 - an empty host asks for all addresses
     finally:
         await runner.cleanup()

@@ -1,0 +1,165 @@
+"""What an object that is wrong, premature or in conflict is told, in `kubectl get`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from e2e.conftest import StartApp
+from e2e.harness.cluster import Cluster, PodSpec, conditions
+from e2e.harness.parts import Operator, Receiver
+from e2e.harness.wait import eventually
+
+_SELECTOR = {"selector": {"matchLabels": {"app": "checkout"}}}
+_FAST = {**_SELECTOR, "interval": "3s"}
+
+_NOT_ACCEPTED: list[tuple[str, dict[str, Any], str, str]] = [
+    # name, spec, reason, what the message names
+    ("sampling", {**_SELECTOR, "sampling": {"percent": 10}}, "NotImplemented", "spec.sampling"),
+    ("relabelings", {**_SELECTOR, "relabelings": [{"action": "labeldrop", "regex": "x"}]}, "NotImplemented", "spec.relabelings"),
+    ("forward", {**_SELECTOR, "forwardTo": [{"name": "a"}]}, "NotImplemented", "spec.forwardTo"),
+    (
+        "auth",
+        {**_SELECTOR, "basicAuth": {"username": {"name": "s", "key": "u"}}},
+        "NotImplemented",
+        "spec.basicAuth",
+    ),
+    ("annotations", {**_SELECTOR, "annotations": {"mode": "Require"}}, "NotImplemented", "spec.annotations.mode"),
+    ("elsewhere", {**_SELECTOR, "namespaceSelector": {"any": True}}, "NamespaceNotAllowed", "spec.namespaceSelector"),
+    ("static", {"staticTargets": [{"address": "127.0.0.1:1"}]}, "NamespaceNotAllowed", "spec.staticTargets"),
+]
+
+
+@pytest.mark.parametrize(("name", "spec", "reason", "field"), _NOT_ACCEPTED, ids=[row[0] for row in _NOT_ACCEPTED])
+def test_not_accepted(
+    cluster: Cluster, operator: Operator, namespace: str, name: str, spec: dict[str, Any], reason: str, field: str
+) -> None:
+    cluster.scrape(namespace, name, spec)
+    cluster.wait_for(namespace, name, "Accepted", f"False/{reason}")
+    status = cluster.status(namespace, name)
+    assert conditions(status)["Ready"] == f"False/{reason}"
+    accepted = next(c for c in status["conditions"] if c["type"] == "Accepted")
+    assert field in accepted["message"]
+    assert not operator.scrapes()
+
+
+def test_privileged_namespace_may_look_elsewhere(
+    cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp
+) -> None:
+    """The operator's own namespace (default) is privileged."""
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("far", app.ip, {"app": "checkout"}))
+    spec = {
+        **_FAST,
+        "namespaceSelector": {"matchNames": [namespace]},
+        "staticTargets": [{"address": app.address, "labels": {"service_name": "static", "namespace": "forged"}}],
+        "profilingConfig": {"processCPU": {"enabled": False}},
+    }
+    cluster.scrape("default", "privileged", spec)
+    try:
+        cluster.wait_for("default", "privileged", "Ready", "True/AllUp")
+        far = eventually(lambda: receiver.profiles(pod="far", name="goroutine"), "the pod's profiles")
+        assert far[0]["labels"]["namespace"] == namespace
+        static = eventually(lambda: receiver.profiles(service_name="static", name="goroutine"), "the static target's profiles")
+        assert static[0]["labels"] == {
+            "__name__": "goroutine",
+            "service_name": "static",
+            "namespace": "default",
+            "job": "default/privileged",
+            "instance": app.address,
+        }
+    finally:
+        cluster.delete_scrape("default", "privileged")
+
+
+def test_no_pods_then_no_port(cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp) -> None:
+    cluster.scrape(namespace, "checkout", {**_FAST, "port": "profiling"})
+    cluster.wait_for(namespace, "checkout", "Discovered", "False/NoPodsMatched")
+    assert cluster.condition(namespace, "checkout", "Ready") == "True/NoPodsMatched"
+
+    cluster.run_pod(namespace, PodSpec("portless", "127.0.21.1", {"app": "checkout"}, port_name="http"))
+    cluster.wait_for(namespace, "checkout", "Discovered", "False/PortNotFound")
+    status = cluster.status(namespace, "checkout")
+    assert conditions(status)["Ready"] == "False/PortNotFound"
+    assert status["targets"] == {"pods": 1, "active": 0, "up": 0, "down": 0, "dropped": 1}
+    message = next(c["message"] for c in status["conditions"] if c["type"] == "Discovered")
+    assert "portless" in message and "'profiling'" in message
+
+    app = start_app("app", "127.0.21.1", port=6071)
+    cluster.scrape(namespace, "checkout", {**_FAST, "port": app.port})
+    cluster.wait_for(namespace, "checkout", "Ready", "True/AllUp")
+
+
+def test_target_down_and_up_again(cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp) -> None:
+    spec = {**_FAST, "profilingConfig": {"custom": [{"name": "missing", "enabled": True, "path": "/debug/none"}]}}
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("shaky", app.ip, {"app": "checkout"}))
+    cluster.scrape(namespace, "checkout", spec)
+    cluster.wait_for(namespace, "checkout", "Scraping", "False/TargetsDown")
+    status = cluster.status(namespace, "checkout")
+    assert status["summary"] == "0/1"
+    failure = {"pod": "shaky", "container": "app", "profile": "missing", "reason": "HTTPStatus", "message": "HTTP status 404"}
+    assert status["failures"] == [failure]
+
+    cluster.scrape(namespace, "checkout", _FAST)
+    cluster.wait_for(namespace, "checkout", "Ready", "True/AllUp")
+    app.kill()
+    cluster.wait_for(namespace, "checkout", "Scraping", "False/TargetsDown")
+    reasons = {failure["reason"] for failure in cluster.status(namespace, "checkout")["failures"]}
+    assert reasons == {"ConnectFailed"}
+    start_app("again", app.ip)
+    cluster.wait_for(namespace, "checkout", "Ready", "True/AllUp")
+    down = [line for line in operator.log_lines() if line.get("target") == app.address and line["level"] == "WARNING"]
+    assert len(down) <= 12, "one line for each change of state, not for each scrape"
+
+
+def test_body_limit(cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp) -> None:
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("large", app.ip, {"app": "checkout"}))
+    off = {name: {"enabled": False} for name in ("block", "mutex", "processCPU", "goroutine")}
+    cluster.scrape(namespace, "checkout", {**_FAST, "bodySizeLimit": "1KiB", "profilingConfig": off})
+    cluster.wait_for(namespace, "checkout", "Scraping", "False/TargetsDown")
+    assert [f["reason"] for f in cluster.status(namespace, "checkout")["failures"]] == ["BodyTooLarge"]
+
+
+def test_duplicates(cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp) -> None:
+    """The same scrape in two objects is done once; one process takes one CPU profile at a time."""
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("contested", app.ip, {"app": "checkout"}))
+    cluster.scrape(namespace, "a-first", _FAST)
+    cluster.wait_for(namespace, "a-first", "Ready", "True/AllUp")
+    cpu = [{"name": "cpu2", "enabled": True, "path": "/debug/pprof/profile", "delta": True}]
+    cluster.scrape(namespace, "b-second", {**_FAST, "profilingConfig": {"custom": cpu, "fgprof": {"enabled": True}}})
+    cluster.wait_for(namespace, "b-second", "Discovered", "False/Duplicate")
+    cluster.wait_for(namespace, "b-second", "Ready", "True/Duplicate")
+    eventually(lambda: receiver.profiles(pod="contested", name="fgprof"), "its fgprof is its own")
+    everything = receiver.profiles(pod="contested")
+    assert {p["labels"]["job"] for p in everything if p["labels"]["__name__"] != "fgprof"} == {f"{namespace}/a-first"}
+    assert not [p for p in everything if p["labels"]["__name__"] == "cpu2"]
+    assert all(entry["status"] == 200 and not entry["concurrentCPU"] for entry in app.requests("/debug/pprof/profile"))
+
+    cluster.delete_scrape(namespace, "a-first")  # the second inherits what the first had
+    eventually(lambda: receiver.profiles(pod="contested", job=f"{namespace}/b-second", name="memory"), "the heir scrapes memory")
+    cluster.wait_for(namespace, "b-second", "Discovered", "False/Duplicate")  # cpu2 beside its own process_cpu
+    assert all(entry["status"] == 200 for entry in app.requests("/debug/pprof/profile"))
+
+
+def test_pyroscope_away(cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp) -> None:
+    """Scraping goes on, status says that delivery fails, and what was queued arrives."""
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("pushed", app.ip, {"app": "checkout"}))
+    cluster.scrape(namespace, "checkout", _FAST)
+    cluster.wait_for(namespace, "checkout", "Delivering", "True/Delivered")
+    receiver.fault(status=503, count=100000)
+    cluster.wait_for(namespace, "checkout", "Delivering", "False/PushFailing")
+    message = next(c["message"] for c in cluster.status(namespace, "checkout")["conditions"] if c["type"] == "Delivering")
+    assert "503" in message
+    assert cluster.condition(namespace, "checkout", "Ready") == "False/PushFailing"
+    mark = len(app.requests("/debug/pprof/goroutine"))
+    eventually(lambda: len(app.requests("/debug/pprof/goroutine")) >= mark + 3, "scraping goes on")
+    receiver.fault(status=503, count=0)
+    cluster.wait_for(namespace, "checkout", "Delivering", "True/Delivered")
+    served = len(app.requests("/debug/pprof/goroutine"))
+    eventually(lambda: len(receiver.profiles(pod="pushed", name="goroutine")) >= served, "nothing was lost")
+    assert receiver.stats()["duplicates"] == 0

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+import pytest
+from builders import EPOCH, MIB, manifest, only, pod
+
+from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.overview import overview
+from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.store import ScrapeObject, Store
+from pyroscope_operator.engine.verdict import Policy
+from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.model.target import Scrape
+from pyroscope_operator.push.delivery import DeliveryBook
+from pyroscope_operator.push.fanout import Fanout
+from pyroscope_operator.scrape.health import Health
+from pyroscope_operator.scrape.pool import LoopState, ScrapePool
+
+CHECKOUT = ObjectRef("shop", "checkout")
+MEMORY = only("memory")
+
+
+class FakePool:
+    """A scrape pool that scrapes nothing and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.syncs: list[list[Scrape]] = []
+        self.failing = False
+        self.closed = False
+        self.during_sync: list[Pod] = []
+        self.store: Store | None = None
+
+    async def sync(self, scrapes: Iterable[Scrape]) -> None:
+        self.syncs.append(list(scrapes))
+        if self.failing:
+            raise RuntimeError("no loops today")
+        await asyncio.sleep(0)
+        while self.during_sync and self.store:
+            self.store.put_pod(self.during_sync.pop())
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def states(self) -> dict[str, LoopState]:
+        """Nothing was tried yet."""
+        return {scrape.key: LoopState(scrape, Health(), EPOCH) for scrape in (self.syncs[-1] if self.syncs else ())}
+
+
+class World:
+    """An engine over a fake pool."""
+
+    def __init__(self) -> None:
+        self.metrics, self.pool, self.book = Metrics(), FakePool(), DeliveryBook()
+        self.store = self.pool.store = Store(self.metrics)
+        pool = cast("ScrapePool", self.pool)
+        policy = Policy(frozenset({"platform"}), MIB)
+        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics)
+        self.engine = Engine(self.store, pool, self.reconciler, Fanout([]), self.book)
+
+    def put(self, name: str = "checkout", **fields: Any) -> None:
+        made = manifest(name, **{"profilingConfig": MEMORY, **fields})
+        self.store.put_object(ScrapeObject.from_manifest(made))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.reconciler.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+async def test_what_is_known_becomes_scrapes(world: World) -> None:
+    world.store.put_pod(pod())
+    world.put()
+    world.put("invalid", port=0)
+    world.put("unbuilt", targetLimit=1)
+    world.put("forbidden", namespaceSelector={"any": True})
+    world.put("asleep", suspend=True)
+    await world.reconciler.reconcile()
+    assert [(str(s.source), s.target.pod) for s in world.pool.syncs[-1]] == [("shop/checkout", "web-0")]
+    decision = world.reconciler.decision
+    assert {ref.name: verdict.reason for ref, verdict in decision.verdicts.items()} == {
+        "checkout": "Accepted",
+        "invalid": "InvalidSpec",
+        "unbuilt": "NotImplemented",
+        "forbidden": "NamespaceNotAllowed",
+        "asleep": "Accepted",
+    }
+    assert decision.plans.keys() == {CHECKOUT}
+    assert set(decision.generations.values()) == {1}
+
+
+async def test_what_is_gone_ends(world: World) -> None:
+    world.store.put_pod(pod())
+    world.put()
+    await world.reconciler.reconcile()
+    world.store.remove_object(CHECKOUT)
+    await world.reconciler.reconcile()
+    assert world.pool.syncs[-1] == []
+    assert world.reconciler.decision.verdicts == {}
+
+
+@pytest.mark.looptime
+async def test_one_reconcile_for_a_burst(world: World) -> None:
+    async with world.running():
+        world.put()
+        for number in range(50):
+            world.store.put_pod(pod(f"web-{number}", ip=f"10.0.0.{number}"))
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(10)
+        assert [len(scrapes) for scrapes in world.pool.syncs] == [50]
+
+
+@pytest.mark.looptime
+async def test_nothing_is_done_without_a_change(world: World) -> None:
+    async with world.running():
+        await asyncio.sleep(3600)
+        assert world.pool.syncs == []
+        world.put()
+        await asyncio.sleep(1)
+        world.put()
+        await asyncio.sleep(1)
+        assert len(world.pool.syncs) == 1
+
+
+@pytest.mark.looptime
+async def test_a_change_during_a_reconcile_is_not_lost(world: World) -> None:
+    world.pool.during_sync = [pod()]
+    async with world.running():
+        world.put()
+        await asyncio.sleep(1)
+        assert [len(scrapes) for scrapes in world.pool.syncs] == [0, 1]
+
+
+@pytest.mark.looptime
+async def test_a_failed_reconcile_is_told_and_the_next_one_is_made(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async with world.running():
+        world.pool.failing = True
+        world.put()
+        await asyncio.sleep(1)
+        assert "reconcile failed" in caplog.text
+        assert world.reconciler.decision.verdicts == {}
+        world.pool.failing = False
+        world.store.put_pod(pod())
+        await asyncio.sleep(1)
+        assert len(world.pool.syncs[-1]) == 1
+        assert world.reconciler.decision.verdicts.keys() == {CHECKOUT}
+
+
+async def test_an_object_that_fails_does_not_stop_the_others(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.store.put_pod(pod())
+    world.store.put_pod(Pod("other", "broken", "uid", labels=None))  # type: ignore[arg-type]
+    world.put()
+    victim = manifest("victim", "other", selector={"matchLabels": {"app": "x"}})
+    world.store.put_object(ScrapeObject.from_manifest(victim))
+    with caplog.at_level(logging.ERROR):
+        await world.reconciler.reconcile()
+    assert len(world.pool.syncs[-1]) == 1
+    assert "nothing of other/victim is scraped" in caplog.text
+    assert "AttributeError" in caplog.text
+    conditions = {item["name"]: item["conditions"] for item in overview(world.engine)["objects"]}
+    assert conditions["victim"]["Ready"]["reason"] == "InternalError"
+    assert conditions["checkout"]["Ready"]["reason"] == "Pending"
+
+
+async def test_deliveries_of_objects_that_are_gone_are_forgotten(world: World) -> None:
+    gone, refused = ObjectRef("shop", "gone"), ObjectRef("shop", "refused")
+    for source in (CHECKOUT, gone, refused):
+        world.book.record_sent(source, EPOCH)
+    world.put()
+    world.put("refused", port=0)
+    await world.reconciler.reconcile()
+    assert [world.book.get(source).last_push for source in (CHECKOUT, refused, gone)] == [EPOCH, EPOCH, None]
+
+
+@pytest.mark.looptime
+async def test_the_loops_end_with_the_reconciler(world: World) -> None:
+    async with world.running():
+        await asyncio.sleep(1)
+        assert not world.pool.closed
+    assert world.pool.closed
+
+
+@pytest.mark.looptime
+async def test_the_engine_waits_until_everything_is_known(world: World) -> None:
+    task = asyncio.create_task(world.engine.run())
+    world.put()
+    world.store.put_pod(pod())
+    await asyncio.sleep(60)
+    assert world.pool.syncs == []
+    world.engine.synced.set()
+    await asyncio.sleep(1)
+    assert len(world.pool.syncs) == 1
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert world.pool.closed
+
+
+async def test_observations_put_everything_about_an_object_together(world: World) -> None:
+    assert world.engine.observations() == {}
+    world.store.put_pod(pod())
+    world.put()
+    world.put("other", meta={"generation": 9}, port=0)
+    world.book.record_sent(CHECKOUT, EPOCH)
+    await world.reconciler.reconcile()
+    seen = world.engine.observations()
+    mine, other = seen[CHECKOUT], seen[ObjectRef("shop", "other")]
+    assert [state.scrape.profile.type for state in mine.loops] == ["memory"]
+    assert (mine.generation, mine.delivery.last_push) == (1, EPOCH)
+    assert mine.plan is world.reconciler.decision.plans[CHECKOUT]
+    assert (other.generation, other.plan, list(other.loops), other.delivery.last_push) == (9, None, [], None)
+
+
+async def test_an_object_is_observed_as_the_last_reconcile_saw_it(world: World) -> None:
+    world.put()
+    await world.reconciler.reconcile()
+    world.put(meta={"generation": 2}, port=0)
+    world.put("unseen")
+    (seen,) = world.engine.observations().values()
+    assert (seen.generation, seen.verdict.reason) == (1, "Accepted")

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from builders import MIB, manifest, spec
+
+from pyroscope_operator.api.unbuilt import UNBUILT, unbuilt
+from pyroscope_operator.engine.store import ScrapeObject
+from pyroscope_operator.engine.verdict import Policy, Verdict, judge
+
+TENANT = Policy(privileged_namespaces=frozenset({"platform"}), body_limit=MIB)
+NOBODY = Policy(privileged_namespaces=frozenset(), body_limit=MIB)
+STANDALONE = Policy(privileged_namespaces=None, body_limit=MIB)
+
+SECRET = {"name": "credentials", "key": "token"}
+PROXY = {"proxyUrl": "http://proxy:3128"}
+ASKING: dict[str, dict[str, Any]] = {
+    "annotations.mode": {"annotations": {"mode": "Require"}},
+    "annotations.prefix": {"annotations": {"prefix": "example.com"}},
+    "authorization": {"authorization": {"credentials": SECRET}},
+    "basicAuth": {"basicAuth": {"password": SECRET}},
+    "bearerTokenSecret": {"bearerTokenSecret": SECRET},
+    "forwardTo": {"forwardTo": [{"name": "team"}]},
+    "headers": {"headers": [{"name": "X-Team", "value": "a"}]},
+    "labelLimit": {"labelLimit": 20},
+    "namespaceSelector.matchExpressions": {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
+    "namespaceSelector.matchLabels": {"namespaceSelector": {"matchLabels": {"team": ""}}},
+    "noProxy": {"noProxy": "localhost", **PROXY},
+    "oauth2": {"oauth2": {"clientId": {"secret": SECRET}, "clientSecret": SECRET, "tokenUrl": "https://sso.example.com/token"}},
+    "proxyFromEnvironment": {"proxyFromEnvironment": True},
+    "proxyUrl": PROXY,
+    "relabelings": {"relabelings": [{"action": "drop", "sourceLabels": ["__address__"], "regex": "x"}]},
+    "sampling": {"sampling": {"percent": 50}},
+    "targetLimit": {"targetLimit": 100},
+    "tlsConfig": {"tlsConfig": {"insecureSkipVerify": True}},
+}
+"""A spec that asks for each feature that is not built yet."""
+
+
+def verdict(policy: Policy = TENANT, raw: dict[str, Any] | None = None, namespace: str = "shop", **fields: Any) -> Verdict:
+    return judge(ScrapeObject.from_manifest(raw or manifest(namespace=namespace, **fields)), policy)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"port": 6060, "interval": "1m"},
+        {"namespaceSelector": {}},
+        {"namespaceSelector": {"matchNames": ["shop"]}},
+        {"suspend": True},
+    ],
+)
+@pytest.mark.parametrize("policy", [TENANT, NOBODY, STANDALONE])
+def test_accepted(policy: Policy, fields: dict[str, Any]) -> None:
+    found = verdict(policy, **fields)
+    assert found == Verdict("Accepted", "the object is valid")
+    assert found.accepted
+
+
+class TestInvalidSpec:
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"port": 0}, "spec.port: must be a port number from 1 to 65535"),
+            ({"prot": 1}, "spec.prot: is not a field: did you mean port?"),
+            (
+                {"params": {"seconds": ["1"]}},
+                "spec.params: params must not have the key seconds: set deltaProfilingDuration instead",
+            ),
+            (
+                {"profilingConfig": {"custom": [{"name": "x", "path": "/x"}]}},
+                "spec.profilingConfig.custom[0].enabled: is required",
+            ),
+        ],
+    )
+    def test_names_the_field_and_the_fix(self, fields: dict[str, Any], message: str) -> None:
+        found = verdict(**fields)
+        assert found.reason == "InvalidSpec"
+        assert found.message.startswith(message)
+        assert not found.accepted
+
+    def test_names_all_fields(self) -> None:
+        message = verdict(port=0, interval="soon").message
+        assert "spec.port: " in message
+        assert "; " in message
+        assert "spec.interval: " in message
+
+    def test_message_is_bounded_and_says_that_it_was_cut(self) -> None:
+        found = verdict(staticTargets=[{"address": f"no port {n}", "labels": {"x": "\n"}} for n in range(100)])
+        assert found.reason == "InvalidSpec"
+        assert len(found.message) == 1024
+        assert found.message.endswith("…")
+
+    @pytest.mark.parametrize("broken", [None, 7, "text", [], ["x"]])
+    def test_a_spec_that_is_none(self, broken: object) -> None:
+        found = verdict(raw={**manifest(), "spec": broken})
+        assert found.reason == "InvalidSpec"
+        assert found.message.startswith("spec: ")
+
+    def test_a_problem_without_a_field(self) -> None:
+        found = verdict(jobName="\ud800")
+        assert found.reason == "InvalidSpec"
+        assert not found.message.startswith(":")
+
+    def test_values_are_not_repeated(self) -> None:
+        assert "hunter2" not in verdict(basicAuth={"password": "hunter2"}, port="hunter2!").message
+
+    def test_comes_before_everything_else(self) -> None:
+        assert verdict(port=0, namespaceSelector={"any": True}, targetLimit=1).reason == "InvalidSpec"
+
+
+class TestNotImplemented:
+    def test_the_table_is_complete(self) -> None:
+        assert ASKING.keys() == set(UNBUILT)
+
+    @pytest.mark.parametrize("path", UNBUILT)
+    def test_names_the_field(self, path: str) -> None:
+        found = verdict(STANDALONE, **ASKING[path])
+        assert found.reason == "NotImplemented"
+        assert f"spec.{path}" in found.message
+        assert "remove it" in found.message
+        assert not found.accepted
+
+    @pytest.mark.parametrize("path", UNBUILT)
+    def test_names_no_other_field(self, path: str) -> None:
+        others = {"spec.proxyUrl"} if path == "noProxy" else set()
+        assert set(unbuilt(spec(**ASKING[path]))) == {f"spec.{path}"} | others
+
+    def test_names_all_fields(self) -> None:
+        message = verdict(sampling={"percent": 5}, targetLimit=1).message
+        assert "spec.sampling, spec.targetLimit" in message
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"annotations": {"mode": "Ignore", "prefix": "profiles.grafana.com"}},
+            {"annotations": {}},
+            {"forwardTo": [], "headers": [], "relabelings": []},
+            {"proxyFromEnvironment": False},
+            {"namespaceSelector": {"matchLabels": {}, "matchExpressions": []}},
+            {"tlsConfig": None, "sampling": None},
+            {"tlsConfig": {"insecureSkipVerify": False}},
+        ],
+    )
+    def test_defaults_ask_for_nothing(self, fields: dict[str, Any]) -> None:
+        assert verdict(**fields).accepted
+
+    def test_comes_before_the_policy(self) -> None:
+        assert verdict(targetLimit=1, namespaceSelector={"any": True}).reason == "NotImplemented"
+
+
+class TestPolicy:
+    CROSSING = (
+        ({"namespaceSelector": {"any": True}}, "spec.namespaceSelector"),
+        ({"namespaceSelector": {"matchNames": ["other"]}}, "spec.namespaceSelector"),
+        ({"namespaceSelector": {"matchNames": ["shop", "other"]}}, "spec.namespaceSelector"),
+        ({"staticTargets": [{"address": "db:6060"}]}, "spec.staticTargets"),
+        ({"selector": {}, "staticTargets": [{"address": "db:6060"}]}, "spec.staticTargets"),
+    )
+
+    @pytest.mark.parametrize(("fields", "path"), CROSSING)
+    @pytest.mark.parametrize("policy", [TENANT, NOBODY])
+    def test_not_allowed(self, policy: Policy, fields: dict[str, Any], path: str) -> None:
+        found = verdict(policy, **fields)
+        assert found.reason == "NamespaceNotAllowed"
+        assert found.message.startswith(path)
+        assert "'shop'" in found.message
+        assert "privilegedNamespaces" in found.message
+
+    @pytest.mark.parametrize("fields", [fields for fields, _ in CROSSING])
+    def test_privileged_namespaces_are_exempt(self, fields: dict[str, Any]) -> None:
+        assert verdict(TENANT, namespace="platform", **fields).accepted
+
+    @pytest.mark.parametrize("fields", [fields for fields, _ in CROSSING])
+    def test_standalone_is_exempt(self, fields: dict[str, Any]) -> None:
+        assert verdict(STANDALONE, **fields).accepted
