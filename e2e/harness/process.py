@@ -41,6 +41,7 @@ class Child:
                 stdout=out,
                 stderr=err,
                 env={**inherited, **(environment or {})},
+                process_group=0,  # Ctrl-C is for whoever started it, who then stops it in order
             )
 
     @property

@@ -4,7 +4,7 @@
     scrape      PyroscopeScrape, built from selector, profiling, relabel and http (auth, tls, proxy)
     status      what the operator writes to `status`
     unbuilt     what an object asks for and this release has not built
-    crd         models → CustomResourceDefinition;  reference: models → docs/api.md;  generate: writes both
+    crd         models → CustomResourceDefinition;  reference: models → docs/api.md
 
 `base` says how fields are named and how rules over several fields are kept, `formats`
 which strings are allowed.  Every string, list and map is bounded: the API server

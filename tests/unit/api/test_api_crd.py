@@ -8,7 +8,7 @@ import yaml
 from cases import VALID
 from pydantic import Field
 
-from pyroscope_operator.api import crd, generate
+from pyroscope_operator.api import crd
 from pyroscope_operator.api.base import ApiModel, Rule
 from pyroscope_operator.api.load import load_scrape
 
@@ -157,20 +157,3 @@ def test_yaml_has_no_anchors_and_is_read_back() -> None:
     (text,) = crd.documents().values()
     assert yaml.safe_load(text) == crd.scrape_crd()
     assert "&id" not in text
-
-
-def test_generated_files_are_up_to_date() -> None:
-    assert generate.outdated(ROOT) == [], "run make generate"
-
-
-def test_generate_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in generate.EXAMPLES.values():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text((ROOT / path).read_text())
-    (tmp_path / "crds").mkdir()
-    root = ["--root", str(tmp_path)]
-    assert generate.main([*root, "--check"]) == 1
-    assert "docs/api.md is out of date" in capsys.readouterr().out
-    assert not (tmp_path / "docs/api.md").exists()
-    assert generate.main(root) == 0
-    assert generate.main([*root, "--check"]) == 0

@@ -15,7 +15,7 @@ MEMORY = only("memory")
 ANY = {"any": True}
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
 CPU_PATH = "/debug/pprof/profile"
-FIXED = {"staticTargets": [{"address": "10.0.0.1:6060"}]}
+FIXED: dict[str, Any] = {"staticTargets": [{"address": "10.0.0.1:6060"}]}
 
 
 def decide(objects: list[Wanted], pods: list[Pod] | None = None) -> dict[ObjectRef, ObjectPlan]:

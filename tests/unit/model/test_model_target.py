@@ -119,7 +119,7 @@ def test_offset_is_that_of_the_target_in_the_interval() -> None:
 class _LastHash(Target):
     """A target with the highest possible hash."""
 
-    key = "f" * 32  # type: ignore[assignment]
+    key = "f" * 32
 
 
 @pytest.mark.parametrize("interval", [1.0, 1.1, 15.0, 15.999999, 86400.0])

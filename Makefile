@@ -1,0 +1,75 @@
+# pyroscope-operator. `make help` lists the targets; a fresh machine needs only
+# `make demo` and `make test`, which install everything into .venv and .cache.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+CACHE := .cache
+export PIP_CACHE_DIR := $(CURDIR)/$(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Nobody's own cluster or Pyroscope is ever touched; E2E_KUBECONFIG and E2E_PYROSCOPE_URL are the switches.
+unexport KUBECONFIG PYROSCOPE_URL
+
+STAGE = $(PY) -m e2e.harness.stage
+
+.PHONY: help install lock generate lint type imports unit go-test build e2e test demo check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## create .venv with the pinned dependencies and the operator in it
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@echo "[install] virtual environment and pinned packages (about a minute the first time)"
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@$(PY) -m pip install --quiet --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
+	$(PY) -m uv pip compile --quiet --upgrade --generate-hashes --group dev --python-version 3.11 --universal --no-header \
+	  pyproject.toml -o requirements.lock
+
+generate: $(INSTALLED) ## write crds/, docs/api.md, docs/metrics.md, docs/settings.md and the protobuf code from their sources
+	$(PY) scripts/generate.py
+
+lint: $(INSTALLED) ## ruff: style and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+type: $(INSTALLED) ## mypy, strict
+	$(PY) -m mypy
+
+imports: $(INSTALLED) ## imports point downwards
+	$(VENV)/bin/lint-imports --no-logo
+
+uptodate: $(INSTALLED) ## generated files are those of their sources
+	$(PY) scripts/generate.py --check
+
+check: lint type imports uptodate ## everything that needs no test run
+
+unit: $(INSTALLED) ## unit and component tests
+	$(PY) -m pytest
+
+build: $(INSTALLED) ## build the testbed's Go programs into .cache (about 6 minutes the first time)
+	$(PY) -m e2e.harness.build
+
+go-test: build ## vet and test the testbed's own Go code
+	$(PY) -m e2e.harness.gotest
+
+e2e: build ## end-to-end tests on a real kube-apiserver, real Go processes and a real receiver
+	$(PY) -m pytest e2e
+
+test: $(INSTALLED) ## everything: check, unit, go-test, e2e; prints how long each stage took
+	@$(STAGE) check unit build go-test e2e
+
+demo: build ## the main job on an embedded control plane
+	@$(PY) -m e2e.demo
+
+clean: ## remove what the build made, the caches included
+	rm -rf $(VENV) $(CACHE) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

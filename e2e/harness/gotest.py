@@ -1,0 +1,24 @@
+"""Vets and tests the testbed's own Go code.
+
+python -m e2e.harness.gotest
+"""
+
+import subprocess
+import sys
+
+from e2e.harness.build import ROOT, go_environment
+
+
+def main() -> int:
+    for command in (["gofmt", "-l", "."], ["go", "vet", "./..."], ["go", "test", "./..."]):
+        done = subprocess.run(
+            command, cwd=ROOT / "e2e/testbed", env=go_environment(), stdout=subprocess.PIPE, text=True, check=False
+        )
+        sys.stdout.write(done.stdout)
+        if done.returncode or (command[0] == "gofmt" and done.stdout):
+            return done.returncode or 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
