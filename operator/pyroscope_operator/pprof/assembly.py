@@ -38,10 +38,10 @@ def assemble(source: Profile, rows: Iterable[Row], duration_nanos: int) -> Profi
 class _Strings:
     """The new string table, filled in the order of use; "" stays at 0."""
 
-    def __init__(self, old: Sequence[str]) -> None:
+    def __init__(self, old: Sequence[bytes]) -> None:
         self._old = old
         self._moved = {0: 0}
-        self.table = [""]
+        self.table = [b""]
 
     def move(self, index: int) -> int:
         """The new index of the string that had `index` in the old table."""

@@ -35,8 +35,7 @@ def parse(raw: bytes) -> Profile:
     try:
         profile.ParseFromString(raw)
     except DecodeError as error:
-        problem = "a string is not UTF-8" if "UTF-8" in str(error) else "the protobuf is broken"
-        raise _not_a_profile(raw, problem) from error
+        raise _not_a_profile(raw, "the protobuf is broken") from error
     problem = _problem(profile)
     if problem:
         raise _not_a_profile(raw, problem)

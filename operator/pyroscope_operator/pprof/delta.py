@@ -19,7 +19,9 @@ from pyroscope_operator.pprof.check import parse
 from pyroscope_operator.pprof.gunzip import compress, decompress
 from pyroscope_operator.pprof.key import SampleKeys
 
-SUBTRACTED = frozenset({("alloc_objects", "count"), ("alloc_space", "bytes"), ("contentions", "count"), ("delay", "nanoseconds")})
+SUBTRACTED = frozenset(
+    {(b"alloc_objects", b"count"), (b"alloc_space", b"bytes"), (b"contentions", b"count"), (b"delay", b"nanoseconds")}
+)
 """Type and unit of the columns that are cumulative. All others, `inuse_*` above all, keep their values."""
 
 MAX_COLUMNS = 4
@@ -54,7 +56,7 @@ class _Snapshot:
     130 bytes per key where tuples of ints take 200, and nothing for the garbage collector.
     """
 
-    types: tuple[tuple[str, str], ...]
+    types: tuple[tuple[bytes, bytes], ...]
     time_nanos: int
     counters: Mapping[bytes, bytes]
 
@@ -106,12 +108,12 @@ class DeltaComputer:
         return result
 
 
-def _types(profile: Profile) -> tuple[tuple[str, str], ...]:
+def _types(profile: Profile) -> tuple[tuple[bytes, bytes], ...]:
     strings = profile.string_table
     return tuple((strings[value_type.type], strings[value_type.unit]) for value_type in profile.sample_type)
 
 
-def _subtracted_columns(types: Sequence[tuple[str, str]]) -> tuple[int, ...]:
+def _subtracted_columns(types: Sequence[tuple[bytes, bytes]]) -> tuple[int, ...]:
     """The indexes of the columns to subtract, at least one."""
     if len(types) > MAX_COLUMNS:
         raise ProfileError("NotCumulative", f"the profile has {len(types)} sample types, more than {MAX_COLUMNS}")

@@ -68,7 +68,7 @@ class SampleKeys:
         return found
 
     def _text(self, index: int) -> bytes:
-        text = self._strings[index].encode()
+        text = self._strings[index]
         return _U32.pack(len(text)) + text
 
     def _hash(self, parts: Iterable[bytes]) -> bytes:

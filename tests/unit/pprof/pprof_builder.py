@@ -59,7 +59,7 @@ class Builder:
             sample.label.add(key=self.string(key), str=self.string(text), num=num, num_unit=self.string(unit))
 
     def done(self) -> Profile:
-        self.profile.string_table.extend(self._strings)
+        self.profile.string_table.extend(text.encode() for text in self._strings)
         if self._rng:
             for table in (self.profile.location, self.profile.function):
                 entries = list(table)
@@ -90,10 +90,15 @@ def raw(
     return build(samples, types, time=time, rng=rng).SerializeToString()
 
 
+def texts(profile: Profile) -> list[str]:
+    """The string table as text."""
+    return [text.decode() for text in profile.string_table]
+
+
 def read(data: bytes | Profile) -> dict[Key, list[int]]:
     """Values by stack and sorted labels; fails if a key occurs twice or a reference does not hold."""
     profile = data if isinstance(data, Profile) else Profile.FromString(data)
-    strings = profile.string_table
+    strings = texts(profile)
     addresses = {location.id: location.address or -location.line[0].line for location in profile.location}
     result: dict[Key, list[int]] = {}
     for sample in profile.sample:

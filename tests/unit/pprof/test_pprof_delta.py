@@ -4,7 +4,7 @@ import gzip
 from collections.abc import Callable, Sequence
 
 import pytest
-from pprof_builder import ALLOCS, LIMIT, MUTEX, SECOND, START, Builder, Samples, build, field, numbers, raw, read
+from pprof_builder import ALLOCS, LIMIT, MUTEX, SECOND, START, Builder, Samples, build, field, numbers, raw, read, texts
 
 from pyroscope_operator._proto.profile_pb2 import Profile
 from pyroscope_operator.errors import ProfileError
@@ -224,7 +224,7 @@ def test_header_is_kept() -> None:
         profile.mapping.add(id=777, memory_limit=5, file_offset=6, build_id=builder.string("abc"), has_functions=True)
 
     profile = after(change)
-    strings = profile.string_table
+    strings = texts(profile)
     assert [strings[index] for index in profile.comment] == ["first", "second", "first"]
     names = (profile.drop_frames, profile.keep_frames, profile.default_sample_type, profile.doc_url)
     assert [strings[index] for index in names] == ["drop.*", "keep.*", "delay", "https://example.com"]
@@ -250,8 +250,8 @@ def test_unused_parts_are_left_out() -> None:
     profile = Profile.FromString(result.raw)
     assert {location.address for location in profile.location} == set(A)
     assert len(profile.function) == len(A)
-    assert list(profile.string_table).count("") == 1
-    assert sorted(profile.string_table) == sorted(
+    assert texts(profile).count("") == 1
+    assert sorted(texts(profile)) == sorted(
         ["", "contentions", "count", "delay", "nanoseconds", "space", "bytes", "/bin/app", "main.f16", "main.f32", "/src/main.go"]
     )
     kept = {location.id: location for location in now.location}

@@ -1,0 +1,157 @@
+"""The pool: what starts, what stops, and what is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from scrape_fakes import CPU, EPOCH, GOROUTINE, INTERVAL, LABELS, MEMORY, Bench, FakeTargets, cumulative, scrape, snapshot, target
+
+from pyroscope_operator.scrape.pool import ScrapePool
+
+pytestmark = pytest.mark.looptime
+
+
+def tasks() -> int:
+    """Tasks besides the test's own."""
+    return len(asyncio.all_tasks()) - 1
+
+
+def counting() -> FakeTargets:
+    """Targets whose counters are 10 higher at every scrape."""
+    fake = FakeTargets()
+    fake.answer = lambda _: cumulative(10 * len(fake.requests))
+    return fake
+
+
+async def test_sync_starts_and_stops() -> None:
+    bench, a, b = Bench(), scrape(GOROUTINE), scrape(MEMORY)
+    pool = ScrapePool(bench.context)
+    await pool.sync([a, b])
+    assert pool.states().keys() == {a.key, b.key}
+    assert tasks() == 2
+    assert (bench.value("scrape_loops"), bench.value("targets")) == (2, 1)
+    await pool.sync([b])
+    assert pool.states().keys() == {b.key}
+    assert tasks() == 1
+    await pool.sync([])
+    assert (pool.states(), tasks()) == ({}, 0)
+    assert (bench.value("scrape_loops"), bench.value("targets")) == (0, 0)
+
+
+async def test_close_ends_all_tasks_and_requests() -> None:
+    async def never() -> bytes:
+        await asyncio.sleep(1e6)
+        return b""
+
+    bench = Bench(FakeTargets(lambda _: never()))
+    pool = ScrapePool(bench.context)
+    await pool.sync([scrape(GOROUTINE, target(pod_uid=f"uid-{i}"), timeout=1e5) for i in range(50)])
+    await asyncio.sleep(INTERVAL + 1)
+    assert len(bench.targets.running) == 50
+    await pool.close()
+    assert (bench.targets.running, tasks(), pool.states()) == ([], 0, {})
+    await pool.close()
+
+
+async def test_an_unchanged_scrape_is_not_touched() -> None:
+    """Same loop object, phase and delta state, over whatever happens to others; equal values count, not identity."""
+    bench = Bench(counting())
+    pool = ScrapePool(bench.context)
+    await pool.sync([scrape(MEMORY)])
+    (loop,) = pool._loops.values()
+    (task,) = pool._tasks.values()
+    for i in range(100):
+        await asyncio.sleep(1)
+        await pool.sync([scrape(MEMORY), scrape(GOROUTINE, target(pod_uid=f"uid-{i}"))])
+    await pool.sync([scrape(MEMORY)])
+    assert list(pool._loops.values()) == [loop]
+    assert list(pool._tasks.values()) == [task]
+    times = [time for time, path in zip(bench.targets.times, bench.targets.paths, strict=True) if path == MEMORY.path]
+    assert [later - times[0] for later in times] == pytest.approx([i * INTERVAL for i in range(len(times))], abs=0.05)
+    assert len(times) in {6, 7}
+    assert sum(profile.labels["__name__"] == "memory" for profile in bench.sink) == len(times) - 1
+    assert bench.value("delta_baselines_total") == 1
+    await pool.close()
+
+
+async def test_a_changed_scrape_keeps_loop_phase_and_delta() -> None:
+    bench = Bench(counting())
+    pool = ScrapePool(bench.context)
+    await pool.sync([scrape(MEMORY)])
+    (loop,) = pool._loops.values()
+    await asyncio.sleep(INTERVAL)
+    changed = scrape(MEMORY, target(labels=LABELS.merged({"team": "b"})))
+    await pool.sync([changed])
+    await asyncio.sleep(INTERVAL)
+    assert list(pool._loops.values()) == [loop]
+    assert pool.states()[changed.key].scrape == changed
+    assert [profile.labels["team"] for profile in bench.sink] == ["b"]
+    await pool.close()
+
+
+async def test_a_loop_has_ended_before_its_successor_begins() -> None:
+    """Two CPU profiles of one process must never meet; here the first one takes its time to end."""
+    running = 0
+    most = 0
+
+    async def profile() -> bytes:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            await asyncio.sleep(14)
+        finally:
+            await asyncio.sleep(2)
+            running -= 1
+        return snapshot()
+
+    bench = Bench(FakeTargets(lambda _: profile()))
+    pool = ScrapePool(bench.context)
+    old = scrape(CPU, target(container="a"))
+    new = scrape(CPU, target(container="b"), interval=1.0)
+    await pool.sync([old])
+    await asyncio.sleep(old.offset + INTERVAL - EPOCH % INTERVAL + 1)
+    assert running == 1
+    began = asyncio.get_running_loop().time()
+    await pool.sync([new])
+    assert asyncio.get_running_loop().time() - began == pytest.approx(2, abs=0.1)
+    assert running == 0
+    await asyncio.sleep(5)
+    assert (running, most) == (1, 1)
+    await pool.close()
+
+
+async def test_a_sync_that_is_cancelled_leaves_no_task_behind() -> None:
+    async def stubborn() -> bytes:
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            await asyncio.sleep(5)
+        return b""
+
+    bench = Bench(FakeTargets(lambda _: stubborn()))
+    pool = ScrapePool(bench.context)
+    await pool.sync([scrape(CPU, interval=1.0, timeout=1e5)])
+    await asyncio.sleep(2)
+    sync = asyncio.create_task(pool.sync([]))
+    await asyncio.sleep(1)
+    sync.cancel()
+    await asyncio.wait([sync])
+    await pool.close()
+    assert (tasks(), bench.targets.running) == (0, [])
+
+
+async def test_states() -> None:
+    bench, what = Bench(), scrape(GOROUTINE)
+    pool = ScrapePool(bench.context)
+    await pool.sync([what])
+    await asyncio.sleep(0.001)
+    (state,) = pool.states().values()
+    assert (state.scrape, state.health.up) == (what, None)
+    assert state.next_scrape == pytest.approx(EPOCH + what.offset)
+    await asyncio.sleep(INTERVAL)
+    (state,) = pool.states().values()
+    assert (state.health.up, state.health.scrapes) == (True, 1)
+    assert state.next_scrape == pytest.approx(EPOCH + what.offset + INTERVAL)
+    await pool.close()
