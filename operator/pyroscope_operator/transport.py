@@ -25,6 +25,10 @@ httpx-aiohttp passes some of aiohttp's errors on as they are, therefore more tha
 """
 
 
+_TLS_ERRORS = (ssl.SSLError, aiohttp.ClientSSLError)
+"""OSErrors whose number is none of the system's."""
+
+
 @asynccontextmanager
 async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[httpx.AsyncBaseTransport]:
     """A transport that is properly closed at the end.
@@ -58,11 +62,19 @@ def cause(error: BaseException) -> str:
     """What went wrong in words of this machine, never in those of the other side."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return f"certificate not accepted, {seen.verify_message}"
+        if words := _tls(seen):
+            return words
         if isinstance(seen, socket.gaierror):
             return "name not resolved"
-        if isinstance(seen, OSError) and seen.errno is not None and seen.errno in errno.errorcode:
-            return os.strerror(seen.errno).lower()
+        if isinstance(seen, OSError) and not isinstance(seen, _TLS_ERRORS) and seen.errno in errno.errorcode:
+            return os.strerror(seen.errno or 0).lower()
         error, seen = seen, seen.__cause__
     return type(error).__name__
+
+
+def _tls(error: BaseException) -> str:
+    """What OpenSSL says; aiohttp's errors of these types know nothing, those behind them do."""
+    if message := getattr(error, "verify_message", ""):
+        return f"certificate not accepted, {message}"
+    reason = getattr(error, "reason", "") if isinstance(error, ssl.SSLError) else ""
+    return f"TLS failed, {reason.replace('_', ' ').lower()}" if isinstance(reason, str) and reason else ""

@@ -62,10 +62,10 @@ async def serve(listen: str, pages: Pages) -> AsyncIterator[str]:
     Raises SettingsError when the address can't be listened on.
     """
     host, _, port = listen.rpartition(":")
-    runner = web.AppRunner(application(pages), access_log=None, handle_signals=False)
+    runner = web.AppRunner(application(pages), access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host.strip("[]") or None, int(port), shutdown_timeout=1.0)
+        site = web.TCPSite(runner, host.strip("[]") or None, int(port))
         try:
             await site.start()
         except (OSError, OverflowError) as error:
