@@ -1,6 +1,7 @@
-"""Profiles are built with the builder of the pprof tests."""
+"""Components share the builders of the unit tests: profiles, targets and pods."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "pprof"))
+_UNIT = Path(__file__).parents[1] / "unit"
+sys.path[:0] = [str(_UNIT), *(str(_UNIT / folder) for folder in ("pprof", "scrape"))]

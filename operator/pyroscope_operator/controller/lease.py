@@ -57,14 +57,22 @@ class Lease:
 
     async def hold(self) -> None:
         """Renew until cancelled. Raises LeaseLost when another holder is seen."""
+        failing = False
         while True:
             await asyncio.sleep(self._duration / 3)
             try:
-                if not await self._try():
-                    self.held = False
-                    raise LeaseLost(f"another operator has taken over the lease {self._ref}")
+                renewed = await self._try()
             except ApiError as error:
-                _LOG.warning("can't renew the lease, scraping goes on: %s", error)
+                if not failing:
+                    _LOG.warning("can't renew the lease, scraping goes on: %s", error)
+                failing = True
+                continue
+            if not renewed:
+                self.held = False
+                raise LeaseLost(f"another operator has taken over the lease {self._ref}")
+            if failing:
+                _LOG.info("the lease is renewed again")
+            failing = False
 
     async def release(self) -> None:
         """Let the next one take over at once; best effort."""
