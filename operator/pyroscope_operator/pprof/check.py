@@ -8,18 +8,14 @@ instead of a look at every reference, as attribute access is what costs time her
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 
 from google.protobuf.message import DecodeError
 
 from pyroscope_operator._proto.profile_pb2 import Function, Location, Mapping, Profile
 from pyroscope_operator.errors import ProfileError
-from pyroscope_operator.pprof.bounds import check_bounds
 from pyroscope_operator.pprof.gunzip import GZIP_MAGIC
 
 _SNIFFED_BYTES = 512
-_MAX_TYPES = 64
-"""Go's profiles have up to 4 sample types; each one costs a value in each sample."""
 _NOT_IN_TEXT = bytes(set(range(0x20)) - set(b"\t\n\f\r\x1b")) + b"\x7f"
 
 
@@ -31,12 +27,10 @@ def parse(raw: bytes) -> Profile:
     unique and not 0; every location, function and (if not 0) mapping id and every string
     index that is used exists.
 
-    Raises `ProfileError`: EmptyBody, BodyTooLarge (`bounds`) or NotAProfile; the message never
-    quotes the body.
+    Raises `ProfileError`: EmptyBody or NotAProfile; the message never quotes the body.
     """
     if not raw:
         raise ProfileError("EmptyBody", "the target sent an empty body")
-    check_bounds(raw)
     profile = Profile()
     try:
         profile.ParseFromString(raw)
@@ -58,8 +52,6 @@ def _problem_of_values(profile: Profile) -> str:
     columns = len(profile.sample_type)
     if not columns:
         return "there are no sample types"
-    if columns > _MAX_TYPES:
-        return f"there are more than {_MAX_TYPES} sample types"
     if not profile.string_table or profile.string_table[0]:
         return "the string table does not start with the empty string"
     if any(len(sample.value) != columns for sample in profile.sample):
@@ -102,7 +94,7 @@ def _string_indexes(profile: Profile) -> Iterator[Sequence[int]]:
     """All string indexes of the profile, in groups; at least one (0 where a field is absent)."""
     yield profile.drop_frames, profile.keep_frames, profile.default_sample_type, profile.doc_url
     yield profile.comment
-    for value_type in chain(profile.sample_type, (profile.period_type,)):
+    for value_type in (*profile.sample_type, profile.period_type):
         yield value_type.type, value_type.unit
     for mapping in profile.mapping:
         yield mapping.filename, mapping.build_id
