@@ -24,9 +24,10 @@ _MAX_FILE_BYTES = 4 << 20
 class Files:
     """Feeds an engine from manifests, and again whenever a file changes."""
 
-    def __init__(self, engine: Engine, paths: Sequence[Path]) -> None:
+    def __init__(self, engine: Engine, paths: Sequence[Path], poll: float = _POLL_SECONDS) -> None:
         self._engine = engine
         self._paths = paths
+        self._poll = poll
         self._manifests: dict[ObjectRef, dict[str, Any]] = {}
         self._generations: dict[ObjectRef, int] = {}
         self._stamps: list[tuple[int, int]] = []
@@ -45,7 +46,7 @@ class Files:
 
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(self._poll)
             try:
                 await self._load()
             except ManifestError as error:

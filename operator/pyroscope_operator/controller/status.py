@@ -16,6 +16,7 @@ from pyroscope_operator.engine.store import ScrapeObject
 from pyroscope_operator.errors import ApiError
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.delivery import Delivery
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
@@ -91,6 +92,7 @@ class StatusWriter:
             self._metrics.status_writes.labels(error.reason).inc()
             if error.status not in {404, 409}:  # deleted or made anew meanwhile
                 raise
+            self._written[found.ref] = _Written(found.uid, before.status, now)
             return
         self._metrics.status_writes.labels("ok").inc()
         self._failing = False
@@ -100,8 +102,9 @@ class StatusWriter:
         """Whether a restart is all that is new: Ready must not flip because of it."""
         if found.ref in self._written or not 0 <= now - self._started < _SETTLE_SECONDS:
             return False
-        known = found.status.get("observedGeneration") == seen.generation
-        return known and any(state.health.up is None for state in seen.loops)
+        untried = any(state.health.up is None for state in seen.loops)
+        unsent = bool(seen.loops) and seen.delivery == Delivery()
+        return found.status.get("observedGeneration") == seen.generation and (untried or unsent)
 
     def _last(self, found: ScrapeObject) -> _Written:
         written = self._written.get(found.ref)
