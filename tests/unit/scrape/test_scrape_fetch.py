@@ -267,7 +267,7 @@ async def test_only_200_will_do(status: int) -> None:
     assert str(status) in error.message
 
 
-@pytest.mark.parametrize("seconds", [0.2])
+@pytest.mark.parametrize("seconds", [0.2, 0.5])
 async def test_a_slow_answer(seconds: float) -> None:
     async def handler(_: web.Request) -> web.Response:
         await asyncio.sleep(30)
@@ -524,7 +524,7 @@ async def test_a_cancelled_fetch_closes_its_connection() -> None:
 
 async def test_many_targets_at_once() -> None:
     """There is no connection limit that would make scrapes wait for each other."""
-    everybody = asyncio.Barrier(110)
+    everybody = asyncio.Barrier(150)
 
     async def handler(_: web.Request) -> web.Response:
         await everybody.wait()
@@ -533,4 +533,4 @@ async def test_many_targets_at_once() -> None:
     async with serving(handler) as server, transport.open_transport() as opened:
         what = at(server.address, timeout=5.0)
         fetcher = Fetcher(opened)
-        assert set(await asyncio.gather(*(fetcher.fetch(request_for(what), what) for _ in range(110)))) == {BODY}
+        assert set(await asyncio.gather(*(fetcher.fetch(request_for(what), what) for _ in range(150)))) == {BODY}
