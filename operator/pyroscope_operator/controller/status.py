@@ -21,7 +21,7 @@ from pyroscope_operator.push.delivery import Delivery
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _SETTLE_SECONDS = 60.0
-"""After a start, so long at most the status of before is left until everything was scraped once."""
+"""After a start, so long at most the status of before is left until everything was scraped and something pushed or refused."""
 _REFRESH_SECONDS = 300.0
 """Times alone are written this often: each write wakes every watcher of the object."""
 

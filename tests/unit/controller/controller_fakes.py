@@ -1,9 +1,10 @@
-"""An API server that keeps what it is told, for what the controller asks of it."""
+"""An API server that keeps what it is told, and makes trouble: races, refusals, answers that never come."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyroscope_operator.controller.kube import Kube
@@ -11,48 +12,70 @@ from pyroscope_operator.errors import ApiError
 from pyroscope_operator.model.ref import ObjectRef
 
 
+def _nothing() -> None: ...
+
+
 class FakeKube(Kube):
-    """The same methods as Kube, over dictionaries. `away` makes every call fail."""
+    """The same methods as Kube, over dictionaries.
+
+    `away`: no call gets through; `refuse`: the HTTP status of every answer; `hang`: there is none;
+    `meanwhile`: called just before a Lease is written, once, or in a list of pods; `calls`: what was asked for.
+    """
 
     def __init__(self) -> None:
         self.away = False
+        self.refuse = 0
+        self.hang = False
+        self.meanwhile: Callable[[], None] = _nothing
+        self.calls: list[str] = []
         self.lease: dict[str, Any] | None = None
         self.version = 0
         self.pods: dict[ObjectRef, str] = {}
         self.objects: dict[ObjectRef, str] = {}
         self.statuses: list[tuple[ObjectRef, str, dict[str, Any]]] = []
-        self.status_error = 0
 
-    def _check(self) -> None:
-        if self.away:
-            raise ApiError(0, "call")
+    async def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.hang:
+            await asyncio.Event().wait()
+        if self.away or self.refuse:
+            raise ApiError(0 if self.away else self.refuse, name)
 
     async def pod_uids(self) -> dict[ObjectRef, str]:
-        self._check()
-        return dict(self.pods)
+        await self._call("pods")
+        listed = dict(self.pods)
+        self.meanwhile()
+        return listed
 
     async def object_uids(self) -> dict[ObjectRef, str]:
-        self._check()
+        await self._call("objects")
         return dict(self.objects)
 
     async def apply_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> None:
-        self._check()
-        if self.status_error:
-            raise ApiError(self.status_error, "status")
+        await self._call("status")
         self.statuses.append((ref, uid, dict(status)))
 
     async def read_lease(self, ref: ObjectRef) -> dict[str, Any] | None:
-        self._check()
+        await self._call("read")
         return copy.deepcopy(self.lease)
 
     async def write_lease(self, ref: ObjectRef, lease: Mapping[str, Any]) -> None:
-        self._check()
+        await self._call("write")
+        meanwhile, self.meanwhile = self.meanwhile, _nothing
+        meanwhile()
         known = self.lease["metadata"]["resourceVersion"] if self.lease else None
         if lease["metadata"].get("resourceVersion") != known:
             raise ApiError(409, "lease")
         self.version += 1
         self.lease = copy.deepcopy(dict(lease))
         self.lease["metadata"]["resourceVersion"] = str(self.version)
+
+    def put_lease(self, spec: Mapping[str, Any] | None) -> None:
+        """What somebody else writes; None: a Lease without a spec."""
+        self.version += 1
+        self.lease = {"metadata": {"name": "op", "namespace": "ns", "resourceVersion": str(self.version)}}
+        if spec is not None:
+            self.lease["spec"] = dict(spec)
 
     @property
     def holder(self) -> str:

@@ -96,9 +96,9 @@ async def test_a_new_process_writes_nothing_that_stands_there_already() -> None:
 @pytest.mark.parametrize("status", [404, 409])
 async def test_an_object_that_went_meanwhile_is_no_error(status: int) -> None:
     bed = Bed()
-    bed.kube.status_error = status
+    bed.kube.refuse = status
     assert await bed.look() == 0
-    bed.kube.status_error = 0
+    bed.kube.refuse = 0
     bed.put(uid="namesake")
     assert await bed.look() == 1
     assert bed.kube.statuses[0][1] == "namesake"
@@ -106,7 +106,7 @@ async def test_an_object_that_went_meanwhile_is_no_error(status: int) -> None:
 
 async def test_refusals_are_raised() -> None:
     bed = Bed()
-    bed.kube.status_error = 403
+    bed.kube.refuse = 403
     with pytest.raises(ApiError):
         await bed.look()
 

@@ -24,10 +24,26 @@ def _object(name: str, uid: str) -> ScrapeObject:
     return ScrapeObject(ObjectRef("shop", name), uid, 1, "", None)
 
 
-def test_gone() -> None:
-    known = {ObjectRef("n", "stays"): "1", ObjectRef("n", "vanished"): "2", ObjectRef("n", "made anew"): "3"}
-    listed = {ObjectRef("n", "stays"): "1", ObjectRef("n", "made anew"): "4", ObjectRef("n", "new"): "5"}
-    assert gone(known, listed) == [(ObjectRef("n", "vanished"), "2"), (ObjectRef("n", "made anew"), "3")]
+_A = ObjectRef("shop", "a")
+
+
+@pytest.mark.parametrize(
+    ("known", "listed", "expected"),
+    [
+        ({}, {}, []),
+        ({_A: "1"}, {_A: "1"}, []),
+        ({_A: "1"}, {}, [(_A, "1")]),
+        ({_A: "1"}, {_A: "2"}, [(_A, "1")]),
+        ({}, {_A: "1"}, []),
+        (
+            {ObjectRef("n", "stays"): "1", ObjectRef("n", "vanished"): "2", ObjectRef("n", "made anew"): "3"},
+            {ObjectRef("n", "stays"): "1", ObjectRef("n", "made anew"): "4", ObjectRef("n", "new"): "5"},
+            [(ObjectRef("n", "vanished"), "2"), (ObjectRef("n", "made anew"), "3")],
+        ),
+    ],
+)
+def test_gone(known: dict[ObjectRef, str], listed: dict[ObjectRef, str], expected: list[tuple[ObjectRef, str]]) -> None:
+    assert gone(known, listed) == expected
 
 
 async def test_sweep_forgets_what_no_longer_exists() -> None:

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from kube_fakes import TroubledKube
+from controller_fakes import FakeKube
 
 from pyroscope_operator.controller.lease import Lease
 from pyroscope_operator.errors import LeaseLost
@@ -25,7 +25,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def lease_of(kube: TroubledKube, identity: str = "me") -> Lease:
+def lease_of(kube: FakeKube, identity: str = "me") -> Lease:
     return Lease(kube, ObjectRef("ns", "op"), identity, DURATION, now)
 
 
@@ -34,7 +34,7 @@ def foreign(renewed: str = FUTURE, **more: Any) -> dict[str, Any]:
     return {**known, "leaseTransitions": 4, **more}
 
 
-def spec_of(kube: TroubledKube) -> dict[str, Any]:
+def spec_of(kube: FakeKube) -> dict[str, Any]:
     assert kube.lease is not None
     spec: dict[str, Any] = kube.lease["spec"]
     return spec
@@ -48,7 +48,7 @@ async def acquired(lease: Lease) -> float:
     return now() - began
 
 
-async def held(kube: TroubledKube) -> tuple[Lease, asyncio.Task[None]]:
+async def held(kube: FakeKube) -> tuple[Lease, asyncio.Task[None]]:
     lease = lease_of(kube)
     await lease.acquire()
     return lease, asyncio.create_task(lease.hold())
@@ -64,7 +64,7 @@ async def stopped(task: asyncio.Task[None]) -> None:
 
 
 async def test_a_new_lease_is_what_client_go_would_write() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     await acquired(lease_of(kube))
     spec = spec_of(kube)
     assert (spec["holderIdentity"], spec["leaseDurationSeconds"], spec["leaseTransitions"]) == ("me", 15, 0)
@@ -74,7 +74,7 @@ async def test_a_new_lease_is_what_client_go_would_write() -> None:
 
 @pytest.mark.parametrize("spec", [None, {}, foreign(holderIdentity=""), foreign(holderIdentity=None)])
 async def test_one_that_nobody_holds_is_taken_at_once(spec: dict[str, Any] | None) -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     kube.put_lease(spec)
     assert await acquired(lease_of(kube)) == 0
     assert kube.holder == "me"
@@ -82,7 +82,7 @@ async def test_one_that_nobody_holds_is_taken_at_once(spec: dict[str, Any] | Non
 
 
 async def test_ones_own_is_taken_at_once_and_is_no_transition() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     kube.put_lease(foreign(holderIdentity="me"))
     assert await acquired(lease_of(kube)) == 0
     assert (spec_of(kube)["acquireTime"], spec_of(kube)["leaseTransitions"]) == (OLD, 4)
@@ -91,7 +91,7 @@ async def test_ones_own_is_taken_at_once_and_is_no_transition() -> None:
 @pytest.mark.parametrize("renewed", [OLD, FUTURE], ids=["behind", "ahead"])
 @pytest.mark.parametrize("duration", [15, 60])
 async def test_the_clock_of_a_dead_holder_does_not_matter_but_its_duration_does(renewed: str, duration: int) -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     kube.put_lease(foreign(renewed, leaseDurationSeconds=duration))
     assert duration <= await acquired(lease_of(kube)) <= duration + 5
     assert spec_of(kube)["leaseTransitions"] == 5
@@ -99,7 +99,7 @@ async def test_the_clock_of_a_dead_holder_does_not_matter_but_its_duration_does(
 
 async def test_standing_by_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pyroscope_operator")
-    kube = TroubledKube()
+    kube = FakeKube()
     task = None
     for i in range(50):
         kube.put_lease(foreign(str(i)))
@@ -114,14 +114,14 @@ async def test_standing_by_is_logged_once(caplog: pytest.LogCaptureFixture) -> N
 
 
 async def test_who_is_late_at_the_creation_stands_by() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     kube.meanwhile = lambda: kube.put_lease(foreign())
     assert await acquired(lease_of(kube)) >= DURATION
 
 
 @pytest.mark.parametrize("status", [403, 409, 500])
 async def test_refusals_are_waited_out(status: int) -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     kube.refuse = status
     task = asyncio.create_task(lease_of(kube).acquire())
     await asyncio.sleep(60)
@@ -136,7 +136,7 @@ async def test_refusals_are_waited_out(status: int) -> None:
 
 
 async def test_it_is_renewed_well_before_it_expires() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     _, task = await held(kube)
     for _ in range(20):
         version = kube.version
@@ -147,7 +147,7 @@ async def test_it_is_renewed_well_before_it_expires() -> None:
 
 
 async def test_a_foreign_holder_is_yielded_to_even_if_it_looks_expired() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     lease, task = await held(kube)
     kube.put_lease(foreign(OLD, leaseDurationSeconds=1))
     await asyncio.sleep(DURATION / 3 + 1)
@@ -157,7 +157,7 @@ async def test_a_foreign_holder_is_yielded_to_even_if_it_looks_expired() -> None
 
 
 async def test_a_renewal_that_collides_is_looked_at_again() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     lease, task = await held(kube)
     kube.meanwhile = lambda: kube.put_lease(spec_of(kube))
     await asyncio.sleep(DURATION)
@@ -167,7 +167,7 @@ async def test_a_renewal_that_collides_is_looked_at_again() -> None:
 
 
 async def test_a_renewal_that_collides_with_a_takeover_loses() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     lease, task = await held(kube)
     kube.meanwhile = lambda: kube.put_lease(foreign())
     await asyncio.sleep(DURATION)
@@ -177,7 +177,7 @@ async def test_a_renewal_that_collides_with_a_takeover_loses() -> None:
 
 
 async def test_a_lease_that_was_deleted_is_made_again() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     lease, task = await held(kube)
     kube.lease = None
     await asyncio.sleep(DURATION)
@@ -190,7 +190,7 @@ async def test_a_lease_that_was_deleted_is_made_again() -> None:
 
 
 async def test_what_was_never_held_is_not_released() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     await lease_of(kube).release()
     assert kube.calls == []
 
@@ -198,7 +198,7 @@ async def test_what_was_never_held_is_not_released() -> None:
 @pytest.mark.parametrize("trouble", ["away", "hang"])
 async def test_a_release_never_fails_and_never_takes_long(trouble: str) -> None:
     """The grace period belongs to the profiles that are still queued."""
-    kube = TroubledKube()
+    kube = FakeKube()
     lease = lease_of(kube)
     await lease.acquire()
     setattr(kube, trouble, True)
@@ -209,7 +209,7 @@ async def test_a_release_never_fails_and_never_takes_long(trouble: str) -> None:
 
 
 async def test_a_lease_that_is_gone_is_released() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     lease = lease_of(kube)
     await lease.acquire()
     kube.lease = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from kube_fakes import TroubledKube
+from controller_fakes import FakeKube
 
 from pyroscope_operator.controller.status import StatusWriter
 from pyroscope_operator.discovery.plan import ObjectPlan
@@ -55,7 +55,7 @@ class Desk:
     """A writer that has just been started, over these objects."""
 
     def __init__(self, objects: Objects, now: float = EPOCH) -> None:
-        self.kube, self.metrics, self.now = TroubledKube(), Metrics(), now
+        self.kube, self.metrics, self.now = FakeKube(), Metrics(), now
         self.writer = StatusWriter(self.kube, objects, self.metrics, 10.0, lambda: self.now)  # type: ignore[arg-type]
 
     async def look(self, after: float = 0.0) -> int:
@@ -143,7 +143,7 @@ async def test_an_object_that_is_gone_is_not_tried_at_every_look(error: int) -> 
     objects = Objects()
     objects.put(observation())
     desk = Desk(objects)
-    desk.kube.status_error = error
+    desk.kube.refuse = error
     for _ in range(21):
         await desk.look(1)
     assert len(desk.kube.calls) == 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from kube_fakes import TroubledKube
+from controller_fakes import FakeKube
 
-from pyroscope_operator.controller.sweep import Sweep, gone
+from pyroscope_operator.controller.sweep import Sweep
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.errors import ApiError
@@ -29,22 +29,8 @@ def store_of(pods: dict[ObjectRef, str], objects: dict[ObjectRef, str] | None = 
     return store
 
 
-@pytest.mark.parametrize(
-    ("known", "listed", "expected"),
-    [
-        ({}, {}, []),
-        ({A: "1"}, {A: "1"}, []),
-        ({A: "1"}, {}, [(A, "1")]),
-        ({A: "1"}, {A: "2"}, [(A, "1")]),
-        ({}, {A: "1"}, []),
-    ],
-)
-def test_gone(known: dict[ObjectRef, str], listed: dict[ObjectRef, str], expected: list[tuple[ObjectRef, str]]) -> None:
-    assert gone(known, listed) == expected
-
-
 async def test_nothing_missed_changes_nothing() -> None:
-    store, kube = store_of({A: "1"}, {B: "2"}), TroubledKube()
+    store, kube = store_of({A: "1"}, {B: "2"}), FakeKube()
     kube.pods, kube.objects = {A: "1"}, {B: "2"}
     await Sweep(kube, store, 300).sweep()
     assert not store.changed.is_set()
@@ -52,7 +38,7 @@ async def test_nothing_missed_changes_nothing() -> None:
 
 async def test_what_is_recreated_while_listing_stays() -> None:
     """The list may be older than the watch, in which the namesake is already."""
-    store, kube = store_of({A: "1", B: "2"}), TroubledKube()
+    store, kube = store_of({A: "1", B: "2"}), FakeKube()
 
     def watch_is_faster() -> None:
         store.put_pod(Pod(*B, "3"))
@@ -65,7 +51,7 @@ async def test_what_is_recreated_while_listing_stays() -> None:
 
 @pytest.mark.parametrize("status", [403, 410, 500])
 async def test_without_an_answer_nothing_is_removed_and_the_next_sweep_comes(status: int) -> None:
-    store, kube = store_of({A: "1"}, {B: "2"}), TroubledKube()
+    store, kube = store_of({A: "1"}, {B: "2"}), FakeKube()
     kube.refuse = status
     with pytest.raises(ApiError):
         await Sweep(kube, store, 300).sweep()
@@ -80,7 +66,7 @@ async def test_without_an_answer_nothing_is_removed_and_the_next_sweep_comes(sta
     await asyncio.wait([task])
 
 
-async def synced(kube: TroubledKube, store: Store) -> bool:
+async def synced(kube: FakeKube, store: Store) -> bool:
     """Within 10 s."""
     try:
         async with asyncio.timeout(10):
@@ -91,21 +77,21 @@ async def synced(kube: TroubledKube, store: Store) -> bool:
 
 
 async def test_an_empty_cluster_is_synced() -> None:
-    assert await synced(TroubledKube(), store_of({}))
+    assert await synced(FakeKube(), store_of({}))
 
 
 async def test_more_than_is_listed_is_fine() -> None:
-    assert await synced(TroubledKube(), store_of({A: "1"}, {B: "2"}))
+    assert await synced(FakeKube(), store_of({A: "1"}, {B: "2"}))
 
 
 async def test_a_namesake_is_not_what_is_listed() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     kube.pods = {A: "new"}
     assert not await synced(kube, store_of({A: "old"}))
 
 
 async def test_an_api_server_that_does_not_answer_is_not_hammered() -> None:
-    kube = TroubledKube()
+    kube = FakeKube()
     kube.away = True
     assert not await synced(kube, store_of({}))
     assert len(kube.calls) <= 6
