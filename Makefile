@@ -16,7 +16,7 @@ unexport KUBECONFIG PYROSCOPE_URL
 
 STAGE = $(PY) -m e2e.harness.stage
 
-.PHONY: help install lock generate lint type imports unit go-test build e2e test demo check clean
+.PHONY: help install lock generate lint type imports unit go-test build e2e test demo soak check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ test: $(INSTALLED) ## everything: check, unit, go-test, e2e; prints how long eac
 
 demo: build ## the main job on an embedded control plane
 	@$(PY) -m e2e.demo
+
+soak: build ## an hour of churn and faults; writes docs/soak.md (not part of make test)
+	$(PY) -m e2e.soak $(SOAK_FLAGS)
 
 clean: ## remove what the build made, the caches included
 	rm -rf $(VENV) $(CACHE) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -55,6 +55,7 @@ async def run(settings: Settings) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, partial(_on_signal, stop))
     metrics = Metrics()
+    metrics.count_tasks("main", loop)
     async with open_engine(settings, metrics) as engine:
         source = _source(settings, engine, metrics)
         pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine))

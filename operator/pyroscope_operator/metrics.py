@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+import asyncio
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the size of every counter and nobody reads them
 
@@ -18,6 +20,12 @@ class Metrics:
         self._delta()
         self._pushing()
         self._controlling()
+        self._tasks = self._gauge("event_loop_tasks", "Tasks of an event loop: main, or that of the watches.", "loop")
+        ProcessCollector(registry=self.registry)
+
+    def count_tasks(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
+        """Show how many tasks `loop` has whenever the metrics are asked for, from whatever thread."""
+        self._tasks.labels(name).set_function(lambda: len(asyncio.all_tasks(loop)))
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"pyroscope_operator_{name}", text, labels, registry=self.registry)

@@ -126,17 +126,15 @@ class Watch:
     def _kopf(self) -> None:
         """One life of Kopf, in its thread."""
         try:
-            asyncio.run(
-                kopf.operator(
-                    registry=self._registry(),
-                    settings=_settings(),
-                    clusterwide=True,
-                    standalone=True,
-                    stop_flag=self._stop,
-                )
-            )
+            asyncio.run(self._watch())
         except Exception:
             _LOG.exception("the watches failed")
+
+    async def _watch(self) -> None:
+        self._metrics.count_tasks("watch", asyncio.get_running_loop())
+        await kopf.operator(
+            registry=self._registry(), settings=_settings(), clusterwide=True, standalone=True, stop_flag=self._stop
+        )
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
