@@ -20,11 +20,18 @@ from pyroscope_operator.api.scrape import PLURAL
 from pyroscope_operator.controller.kube import POD_FIELDS, load_configuration
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine.store import ScrapeObject, Store
+from pyroscope_operator.errors import SettingsError
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 
 _LOG = logging.getLogger(__name__)
-_RESTART_SECONDS = 5.0
+_RESTART_SECONDS = 2.0
+"""Besides the 5 s that Kopf takes to end by itself."""
+_LOGIN_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
+"""TLS included. Packets that are dropped without a word must not take minutes to be noticed."""
+_REQUEST_SECONDS = 60.0
+"""For one page of a list: by default the API server itself gives up after this time."""
 
 
 class _Endless:
@@ -73,6 +80,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.queueing.idle_timeout = 0.2
     settings.networking.error_backoffs = _Endless()
+    settings.networking.connect_timeout = _CONNECT_SECONDS
+    settings.networking.request_timeout = _REQUEST_SECONDS
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.persistence.progress_storage = _NoProgress()
     settings.watching.field_selectors["", "v1", "pods"] = POD_FIELDS
@@ -84,7 +93,10 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
 
     Kopf's own logins need DNS in a pod and know no exec plugins outside of one.
     """
-    found = await load_configuration()
+    try:
+        found = await load_configuration()
+    except SettingsError as error:  # without its cause, which may quote the file
+        raise kopf.TemporaryError(error.message, delay=_LOGIN_SECONDS) from None
     scheme, _, token = found.api_key.get("BearerToken", "").partition(" ")
     return kopf.ConnectionInfo(
         server=found.host,
@@ -105,36 +117,48 @@ class Watch:
         self._store = store
         self._metrics = metrics
         self._stop = threading.Event()
+        """Ends the present life of Kopf."""
         self._loop = asyncio.get_running_loop()
+        self._said = ""
 
     async def run(self) -> None:
-        """Watch until cancelled. Kopf is started again whenever it ends by itself."""
-        try:
-            while not self._stop.is_set():
-                thread = asyncio.create_task(asyncio.to_thread(self._kopf), name="kopf")
-                try:
-                    await asyncio.shield(thread)
-                except asyncio.CancelledError:
-                    self._stop.set()
-                    await thread
-                    raise
-                _LOG.warning("the watches ended: starting them again in %gs", _RESTART_SECONDS)
-                await asyncio.sleep(_RESTART_SECONDS)
-        finally:
-            self._stop.set()
+        """Watch until cancelled. Kopf is started again whenever it ends."""
+        while True:
+            self._stop = threading.Event()
+            thread = asyncio.create_task(asyncio.to_thread(self._kopf, self._stop), name="kopf")
+            try:
+                reason = await asyncio.shield(thread)
+            except asyncio.CancelledError:
+                self._stop.set()
+                await thread
+                raise
+            if reason != self._said:
+                _LOG.warning("the watches ended and are started again: %s", reason)
+            self._said = reason
+            await asyncio.sleep(_RESTART_SECONDS)
 
-    def _kopf(self) -> None:
-        """One life of Kopf, in its thread."""
-        try:
-            asyncio.run(self._watch())
-        except Exception:
-            _LOG.exception("the watches failed")
+    def restart(self) -> None:
+        """List and watch anew, for a watch that says nothing any more."""
+        self._stop.set()
 
-    async def _watch(self) -> None:
+    def _kopf(self, stop: threading.Event) -> str:
+        """One life of Kopf, in its thread; returns why it ended."""
+        try:
+            asyncio.run(self._watch(stop))
+        except (Exception, asyncio.CancelledError) as error:
+            # Kopf doesn't survive some refusals (401, 404, 410). Their text is the API server's: it is not for the log.
+            _LOG.debug("Kopf ended", exc_info=True)
+            return type(error).__name__
+        return "as asked"
+
+    async def _watch(self, stop: threading.Event) -> None:
         self._metrics.count_tasks("watch", asyncio.get_running_loop())
-        await kopf.operator(
-            registry=self._registry(), settings=_settings(), clusterwide=True, standalone=True, stop_flag=self._stop
-        )
+        try:
+            await kopf.operator(
+                registry=self._registry(), settings=_settings(), clusterwide=True, standalone=True, stop_flag=stop
+            )
+        finally:
+            stop.set()  # a thread of Kopf's waits for it, and asyncio.run waits for that thread
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -147,18 +171,20 @@ class Watch:
         raw, deleted = event["object"], event["type"] == "DELETED"
         ref = ObjectRef(raw["metadata"]["namespace"], raw["metadata"]["name"])
         if deleted or raw["metadata"].get("deletionTimestamp"):
-            self._record("pyroscopescrapes", event, self._store.remove_object, ref)
+            self._record("pyroscopescrapes", event, self._store.remove_object, ref, raw["metadata"]["uid"])
         else:
             self._record("pyroscopescrapes", event, self._store.put_object, ScrapeObject.from_manifest(raw))
 
     async def _on_pod(self, event: kopf.RawEvent, **_: Any) -> None:
         pod = Pod.from_manifest(event["object"])
         if event["type"] == "DELETED":
-            self._record("pods", event, self._store.remove_pod, ObjectRef(pod.namespace, pod.name))
+            # By uid: Kopf handles a pod and its namesake side by side, and the new one may be known already.
+            self._record("pods", event, self._store.remove_pod, ObjectRef(pod.namespace, pod.name), pod.uid)
         else:
             self._record("pods", event, self._store.put_pod, pod)
 
-    def _record(self, resource: str, event: kopf.RawEvent, change: Callable[[Any], None], what: Any) -> None:
+    def _record(self, resource: str, event: kopf.RawEvent, change: Callable[..., None], *what: Any) -> None:
         """Hand one change over to the operator's own event loop."""
         self._metrics.watch_events.labels(resource, event["type"] or "LISTED").inc()
-        self._loop.call_soon_threadsafe(change, what)
+        self._said = ""
+        self._loop.call_soon_threadsafe(change, *what)

@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyroscope_operator.controller.kube import Kube
+from pyroscope_operator.controller.sweep import Sweep
+from pyroscope_operator.engine.store import Store
 from pyroscope_operator.errors import ApiError
+from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 
 
@@ -18,14 +21,17 @@ def _nothing() -> None: ...
 class FakeKube(Kube):
     """The same methods as Kube, over dictionaries.
 
-    `away`: no call gets through; `refuse`: the HTTP status of every answer; `hang`: there is none;
+    `away`: no call gets through; `refuse`: the HTTP status of every answer; `forbidden`: calls that are answered 403;
+    `hang`: there is no answer; `slow`: seconds until there is one;
     `meanwhile`: called just before a Lease is written, once, or in a list of pods; `calls`: what was asked for.
     """
 
     def __init__(self) -> None:
         self.away = False
         self.refuse = 0
+        self.forbidden: set[str] = set()
         self.hang = False
+        self.slow = 0.0
         self.meanwhile: Callable[[], None] = _nothing
         self.calls: list[str] = []
         self.lease: dict[str, Any] | None = None
@@ -38,6 +44,9 @@ class FakeKube(Kube):
         self.calls.append(name)
         if self.hang:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.slow)
+        if name in self.forbidden:
+            raise ApiError(403, name)
         if self.away or self.refuse:
             raise ApiError(0 if self.away else self.refuse, name)
 
@@ -80,3 +89,9 @@ class FakeKube(Kube):
     @property
     def holder(self) -> str:
         return self.lease["spec"]["holderIdentity"] if self.lease else ""
+
+
+def sweep_of(
+    kube: Kube, store: Store, period: float, metrics: Metrics | None = None, restart: Callable[[], None] = _nothing
+) -> Sweep:
+    return Sweep(kube, store, period, metrics or Metrics(), restart)
