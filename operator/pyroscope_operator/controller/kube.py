@@ -67,6 +67,7 @@ class Kube:
         self._api = api
         self._renewing = asyncio.Lock()
         self._looked_at = -_RENEW_SECONDS
+        self._retired: list[tuple[float, RESTClientObject]] = []
         self._core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)
         self._leases = client.CoordinationV1Api(api)
@@ -140,7 +141,7 @@ class Kube:
         try:
             answer = await _answer(what, method(*args, **more))
         except ApiError as error:
-            if self._api.rest_client is used and not (error.status == 401 and await self._renewed(used)):
+            if error.status != 401 or not await self._renewed(used):
                 raise
             answer = await _answer(what, method(*args, **more))
         self.answered_at = time.time()
@@ -165,8 +166,19 @@ class Kube:
             except (SettingsError, OSError):  # in the middle of being replaced, perhaps
                 return False
             self._api.configuration = configuration
-            await refused.close()
+            await self._retire(refused)
             return True
+
+    async def _retire(self, refused: RESTClientObject) -> None:
+        """Close it when no call can use it any more: aiohttp takes a session that is closed meanwhile for its own bug."""
+        now = time.monotonic()
+        while self._retired and now - self._retired[0][0] > _TIMEOUT:
+            await self._retired.pop(0)[1].close()
+        self._retired.append((now, refused))
+
+    async def close(self) -> None:
+        for _, refused in self._retired:
+            await refused.close()
 
 
 async def _answer(what: str, call: Awaitable[Any]) -> dict[str, Any]:
@@ -198,4 +210,8 @@ async def open_kube(configuration: client.Configuration) -> AsyncIterator[Kube]:
     except OSError as error:
         raise SettingsError("the certificates of the cluster can't be read: mend the kubeconfig") from error
     async with api:
-        yield Kube(api)
+        kube = Kube(api)
+        try:
+            yield kube
+        finally:
+            await kube.close()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import kopf
@@ -25,9 +25,7 @@ from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 
 _LOG = logging.getLogger(__name__)
-_RESTART_SECONDS = 2.0
-"""Besides the 5 s that Kopf takes to end by itself."""
-_LOGIN_SECONDS = 5.0
+_PAUSE_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 """TLS included. Packets that are dropped without a word must not take minutes to be noticed."""
 _REQUEST_SECONDS = 60.0
@@ -96,7 +94,7 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
     try:
         found = await load_configuration()
     except SettingsError as error:  # without its cause, which may quote the file
-        raise kopf.TemporaryError(error.message, delay=_LOGIN_SECONDS) from None
+        raise kopf.TemporaryError(error.message, delay=_PAUSE_SECONDS) from None
     scheme, _, token = found.api_key.get("BearerToken", "").partition(" ")
     return kopf.ConnectionInfo(
         server=found.host,
@@ -110,55 +108,87 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
     )
 
 
+class _Life:
+    """One run of Kopf, on an event loop and in a thread of its own."""
+
+    def __init__(self, registry: kopf.OperatorRegistry, metrics: Metrics) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def run(self) -> str:
+        """Returns why it ended; in a thread."""
+        try:
+            asyncio.run(self._main())
+        except asyncio.CancelledError:
+            return "as asked"
+        except Exception as error:
+            # Kopf doesn't survive some refusals (401, 404, 410). Their text is the API server's: it is not for the log.
+            _LOG.debug("Kopf ended", exc_info=True)
+            return type(error).__name__
+        return "without a reason"
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_left_behind)
+        self._metrics.count_tasks("watch", loop)
+        # Not by Kopf's stop_flag: a thread that asyncio.run waits for would wait for the flag, also after Kopf has failed.
+        self._task = loop.create_task(
+            kopf.operator(registry=self._registry, settings=_settings(), clusterwide=True, standalone=True), name="kopf"
+        )
+        if self._stopping:
+            self._task.cancel()
+        await self._task
+
+    def stop(self) -> None:
+        """Have it end soon; from any thread."""
+        self._stopping = True
+        if self._task is not None:
+            with suppress(RuntimeError):  # its loop is closed: it has ended
+                self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+
+def _left_behind(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """When Kopf fails, some of its tasks fail with it and nobody asks why; one line says that the watches ended."""
+    if "exception" in context:
+        _LOG.debug("%s", context.get("message"), exc_info=context["exception"])
+    else:
+        loop.default_exception_handler(context)
+
+
 class Watch:
     """Keeps a store in step with the API server's pods and PyroscopeScrapes."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, pause: float = _PAUSE_SECONDS) -> None:
         self._store = store
         self._metrics = metrics
-        self._stop = threading.Event()
-        """Ends the present life of Kopf."""
+        self._pause = pause
+        """Seconds between two lives of Kopf."""
+        self._life: _Life | None = None
         self._loop = asyncio.get_running_loop()
         self._said = ""
 
     async def run(self) -> None:
         """Watch until cancelled. Kopf is started again whenever it ends."""
         while True:
-            self._stop = threading.Event()
-            thread = asyncio.create_task(asyncio.to_thread(self._kopf, self._stop), name="kopf")
+            self._life = _Life(self._registry(), self._metrics)
+            thread = asyncio.create_task(asyncio.to_thread(self._life.run), name="kopf")
             try:
                 reason = await asyncio.shield(thread)
             except asyncio.CancelledError:
-                self._stop.set()
+                self._life.stop()
                 await thread
                 raise
             if reason != self._said:
                 _LOG.warning("the watches ended and are started again: %s", reason)
             self._said = reason
-            await asyncio.sleep(_RESTART_SECONDS)
+            await asyncio.sleep(self._pause)
 
     def restart(self) -> None:
         """List and watch anew, for a watch that says nothing any more."""
-        self._stop.set()
-
-    def _kopf(self, stop: threading.Event) -> str:
-        """One life of Kopf, in its thread; returns why it ended."""
-        try:
-            asyncio.run(self._watch(stop))
-        except (Exception, asyncio.CancelledError) as error:
-            # Kopf doesn't survive some refusals (401, 404, 410). Their text is the API server's: it is not for the log.
-            _LOG.debug("Kopf ended", exc_info=True)
-            return type(error).__name__
-        return "as asked"
-
-    async def _watch(self, stop: threading.Event) -> None:
-        self._metrics.count_tasks("watch", asyncio.get_running_loop())
-        try:
-            await kopf.operator(
-                registry=self._registry(), settings=_settings(), clusterwide=True, standalone=True, stop_flag=stop
-            )
-        finally:
-            stop.set()  # a thread of Kopf's waits for it, and asyncio.run waits for that thread
+        if self._life is not None:
+            self._life.stop()
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

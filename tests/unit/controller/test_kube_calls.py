@@ -214,17 +214,18 @@ async def test_a_call_can_be_cancelled(use: Use) -> None:
 
 @dataclass
 class Guarded:
-    """An API server that takes one token. `gate`: refusals wait for it; `entered`: how many have."""
+    """An API server that takes one token. `slow`: where it takes a second to refuse another one."""
 
     token: str = "old"
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    slow: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         given = request.headers["Authorization"].removeprefix("Bearer ")
-        self.asked.append((request.path.rsplit("/", 1)[-1], given))
+        resource = request.path.rsplit("/", 1)[-1]
+        self.asked.append((resource, given))
         if given != self.token:
-            await self.gate.wait()
+            await asyncio.sleep(1 if resource == self.slow else 0)
             return web.json_response({"kind": "Status", "message": SECRET}, status=401)
         return web.json_response({"items": [item("a", "1")]})
 
@@ -241,12 +242,11 @@ async def written(path: Path, content: str) -> None:
 
 
 @asynccontextmanager
-async def guarded(use: Use, token: Path) -> AsyncIterator[tuple[Guarded, Kube]]:
+async def guarded(use: Use, token: Path, user: Any = None) -> AsyncIterator[tuple[Guarded, Kube]]:
     def use_file(content: str | bytes) -> None:
-        use(str(content).replace(f'"token": "{SECRET}"', f'"tokenFile": "{token}"'))
+        use(json.dumps({**json.loads(content), "users": [{"name": "u", "user": user or {"tokenFile": str(token)}}]}))
 
     server = Guarded()
-    server.gate.set()
     async with api(server.answer, use_file) as kube:
         yield server, kube
 
@@ -263,17 +263,19 @@ async def test_a_new_token_is_used_at_once(use: Use, token: Path) -> None:
 
 
 async def test_several_calls_that_meet_a_new_token_share_it(use: Use, token: Path) -> None:
-    """One of them looks it up, the others wait for it; also the one whose connection is closed by that."""
-    async with guarded(use, token) as (server, kube):
+    """One of them asks for it, with a plugin that takes a while, the others wait for it; some are refused even later."""
+    kind = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+    answer = json.dumps({**kind, "status": {"token": "TOKEN"}})
+    script = f"sleep 0.2; echo '{answer}' | sed \"s/TOKEN/$(cat {token})/\""
+    plugin = {**kind, "command": "sh", "args": ["-c", script]}
+    async with guarded(use, token, {"exec": plugin}) as (server, kube):
+        assert await kube.pod_uids()
         server.token = "new"
         await written(token, "new")
-        server.gate.clear()
+        server.slow = "pods"
         calls = [asyncio.create_task(call()) for call in (kube.pod_uids, kube.object_uids, kube.pod_uids, kube.object_uids)]
-        while len(server.asked) < len(calls):
-            await asyncio.sleep(0.01)
-        server.gate.set()
         assert [len(listed) for listed in await asyncio.gather(*calls)] == [1] * 4
-    assert [given for _, given in server.asked] == ["old"] * 4 + ["new"] * 4
+    assert [given for _, given in server.asked] == ["old"] * 5 + ["new"] * 4
 
 
 async def test_a_token_that_is_refused_is_not_looked_up_all_the_time(use: Use, token: Path) -> None:
