@@ -117,6 +117,11 @@ class Kube:
             _content_type="application/apply-patch+yaml",
         )
 
+    async def create_event(self, event: Mapping[str, Any]) -> None:
+        """Create an Event (core/v1, as JSON) in the namespace of its metadata. Raises ApiError."""
+        namespace = event["metadata"]["namespace"]
+        await self._call("event", self._core.create_namespaced_event_without_preload_content, namespace, event)
+
     async def read_lease(self, ref: ObjectRef) -> dict[str, Any] | None:
         """The Lease, or None where there is none. Raises ApiError."""
         try:

@@ -72,7 +72,7 @@ async def test_one_resource_that_can_not_be_listed_does_not_keep_the_other_from_
     forbidden: str, pods: dict[ObjectRef, str], objects: dict[ObjectRef, str]
 ) -> None:
     store, kube = store_of({A: "1"}, {B: "2"}), FakeKube()
-    kube.forbidden = {forbidden}
+    kube.refuse_call = {forbidden: 403}
     await sweep_of(kube, store, 300).sweep()
     assert (store.pod_uids(), store.object_uids()) == (pods, objects)
 
@@ -83,7 +83,7 @@ async def test_what_was_missed_is_counted() -> None:
     await sweep_of(kube, store, 300, metrics).sweep()
     assert missed(metrics, "pods", "deleted") == 1
     assert missed(metrics, "pyroscopescrapes", "deleted") == 0
-    kube.forbidden = {"objects"}
+    kube.refuse_call = {"objects": 403}
     before = swept(metrics, "pyroscopescrapes")
     assert before > 1e9
     await sweep_of(kube, store, 300, metrics).sweep()
