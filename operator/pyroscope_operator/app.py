@@ -62,6 +62,7 @@ async def run(settings: Settings) -> None:
         async with serve(settings.listen, pages) as address:
             _LOG.info("started", extra={"version": __version__, "listen": address, "standalone": settings.standalone})
             await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
+    await transport.closed()
     _LOG.info("stopped")
 
 
