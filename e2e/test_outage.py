@@ -273,7 +273,7 @@ def _leave(operator: Operator, receiver: Receiver, app: DemoApp) -> None:
 
 
 def _says(operator: Operator, text: str) -> bool:
-    return text in operator.stderr.read_text()
+    return any(text in line["message"] for line in operator.log_lines())
 
 
 def test_it_hangs_and_flaps(scene: Scene, start_app: StartApp) -> None:
@@ -322,7 +322,7 @@ def test_forbidden_and_expired(scene: Scene, start_app: StartApp) -> None:
     scene.cluster.namespace("main")
     scene.cluster.run_pod(scene.pods, PodSpec("steady", app["steady"].ip, {"app": "guarded"}))
     scene.cluster.scrape("main", "guarded", scene.spec("guarded"))
-    main = scene.operator("main", "--log-level", "debug", "--log-format", "text", kubeconfig=account.kubeconfig(token))
+    main = scene.operator("main", kubeconfig=account.kubeconfig(token))
     main.wait_ready()
     _scraped(app["steady"])
     began = time.time()
