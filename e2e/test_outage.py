@@ -167,7 +167,7 @@ def test_ninety_seconds_away(scene: Scene, start_app: StartApp) -> None:
     assert _holder(cluster, "main") == holder, "who stands by has waited through the outage, too"
     for name in ("steady", "edited", "annotated"):
         _assert_no_slot_missed(app[name], began - _INTERVAL, time.time())
-    for operator in (main, deaf, standby, late):
+    for operator in (standby, main, deaf, late):
         operator.end()
     memory = {"pod": "steady", "__name__": "memory"}
     check_deltas(scene.receiver, [app["steady"].recording], "/debug/pprof/allocs", memory, at_least=int(_OUTAGE / _INTERVAL))
