@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -40,6 +41,9 @@ from pyroscope_operator.web.server import Pages, serve
 _LOG = logging.getLogger(__name__)
 _WORKERS = 2
 """Threads for large profiles."""
+_SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that works on a profile lets the event loop go on; Python's own 5 ms are for each of
+the many times that the loop has to ask for it."""
 
 
 class Source(Protocol):
@@ -52,6 +56,7 @@ class Source(Protocol):
 
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT. Raises OperatorErrors, in groups."""
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

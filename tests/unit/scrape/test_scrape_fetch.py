@@ -7,7 +7,7 @@ import gzip
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import httpx
@@ -461,6 +461,107 @@ async def test_redirects_share_one_timeout() -> None:
 
     async with serving(handler) as server:
         assert (await failure(at(server.address, timeout=0.4))).reason == "Timeout"
+
+
+# Floods
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@asynccontextmanager
+async def flooding(start: bytes, flood: bytes) -> AsyncIterator[tuple[str, list[int]]]:
+    """A server that writes `flood` over and over; its address, and how many bytes it got rid of."""
+    sent: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(start)
+        with suppress(OSError):
+            while True:
+                writer.write(flood)
+                await writer.drain()
+                sent.append(len(flood))
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        yield "{}:{}".format(*server.sockets[0].getsockname()), sent
+
+
+@pytest.mark.parametrize(
+    ("start", "flood"),
+    [
+        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="interim answers"),
+        pytest.param(b"", b"HTTP/1.1 103 Early Hints\r\n" + b"a: b\r\n" * 100 + b"\r\n", id="interim answers with headers"),
+        pytest.param(CHUNKED, b"1\r\nx\r\n", id="tiny chunks"),
+        pytest.param(CHUNKED, b"1;" + b"e" * 4000 + b"\r\nx\r\n", id="chunk extensions"),
+        pytest.param(CHUNKED, b"0" * 4000, id="a chunk size without end"),
+        pytest.param(CHUNKED + b"0\r\n", b"a: b\r\n", id="trailers"),
+        pytest.param(OK, b"a: b\r\n", id="headers"),
+        pytest.param(OK + b"a: ", b"b" * 4000, id="a header without end"),
+        pytest.param(b"HTTP/1.1 200 ", b"x" * 4000, id="a reason without end"),
+    ],
+)
+async def test_a_flood_is_broken_off(start: bytes, flood: bytes) -> None:
+    """Long before its end is due, and before much of it has come."""
+    async with flooding(start, flood * (100_000 // len(flood))) as (address, sent):
+        error = await failure(at(address, timeout=60.0))
+    assert error.reason in {"InvalidHTTP", "Truncated"}
+    assert sum(sent) < 20_000_000, "what fits into the buffers of two sockets"
+
+
+@pytest.mark.parametrize(("size", "count"), [(100, 20_000), (10, 10_000), (4096, 1000)])
+async def test_small_chunks_are_no_flood(size: int, count: int) -> None:
+    answer = CHUNKED + (b"%x\r\n" % size + bytes(size) + b"\r\n") * count + b"0\r\n\r\n"
+    async with wire(answer) as address:
+        assert await fetch(at(address, body_limit=1 << 24)) == bytes(size * count)
+
+
+async def test_some_interim_answers_are_no_flood() -> None:
+    async with wire(b"HTTP/1.1 100 Continue\r\n\r\n" * 9 + OK + b"Content-Length: 1\r\n\r\nx") as address:
+        assert await fetch(at(address)) == b"x"
+
+
+async def test_a_large_body_that_is_read_slowly_is_no_flood() -> None:
+    """While reading is paused, what has come has not all been parsed."""
+    answer = CHUNKED + (b"200\r\n" + bytes(512) + b"\r\n") * (1 << 14) + b"0\r\n\r\n"
+    async with wire(answer) as address, transport.open_transport() as opened:
+        response = await opened.handle_async_request(request_for(at(address)))
+        size = 0
+        async for chunk in response.aiter_raw():
+            size += len(chunk)
+            if size % (1 << 18) < len(chunk):
+                await asyncio.sleep(0.01)
+        await response.aclose()
+        assert size == 8 << 20
+
+
+async def test_every_request_of_a_connection_counts_anew() -> None:
+    async with serving(body) as server, transport.open_transport() as opened:
+        fetcher = Fetcher(opened)
+        for _ in range(600):
+            assert await body_of(fetcher, at(server.address)) == BODY
+        assert len(server.connections) == 1
+
+
+async def test_a_body_of_an_error_is_not_read() -> None:
+    start = b"HTTP/1.1 500 No\r\nContent-Length: 100000000000\r\n\r\n"
+    async with flooding(start, bytes(100_000)) as (address, sent):
+        assert (await failure(at(address, timeout=60.0))).reason == "HTTPStatus"
+    assert sum(sent) < 20_000_000
+
+
+async def test_a_target_that_talks_first_and_without_end() -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while True:
+                writer.write(bytes(100_000))
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        address = "{}:{}".format(*server.sockets[0].getsockname())
+        assert (await failure(at(address, timeout=60.0))).reason in {"InvalidHTTP", "ConnectionLost"}
 
 
 # Connections
