@@ -111,10 +111,12 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
         async with transport.open_transport() as to_targets, transport.open_transport() as to_pyroscope:
             client = PushClient(endpoint, to_pyroscope)
             fanout = Fanout([EndpointWriter(client, metrics, book, queue_bytes=size.parse(settings.queue_size))])
-            room = Room(size.parse(settings.body_memory))
-            metrics.body_memory.set_function(lambda: room.held)
+            bodies = Room(size.parse(settings.body_memory), "--body-memory")
+            baselines = Room(size.parse(settings.baseline_memory), "--baseline-memory")
+            metrics.body_memory.set_function(lambda: bodies.held)
+            metrics.baseline_memory.set_function(lambda: baselines.held)
             workers = Workers(executor, _WORKERS)
-            pool = ScrapePool(Context(Fetcher(to_targets), fanout, metrics, room, workers, time.time))
+            pool = ScrapePool(Context(Fetcher(to_targets), fanout, metrics, bodies, baselines, workers, time.time))
             store = Store(metrics)
             yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics), fanout, book)
 

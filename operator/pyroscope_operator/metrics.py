@@ -63,6 +63,10 @@ class Metrics:
             "delta_baselines_total", "Cumulative profiles kept as a new baseline instead of being sent (first scrape, restart)."
         )
 
+        self.baseline_memory = self._gauge(
+            "delta_baseline_memory_bytes", "Bytes of what cumulative profiles are compared with, about."
+        )
+
     def _pushing(self) -> None:
         self.fanout_latency = self._histogram(
             "pyroscope_fanout_latency", "Write latency in seconds for sending a push request to an endpoint.", "endpoint"

@@ -27,6 +27,9 @@ SUBTRACTED = frozenset(
 MAX_COLUMNS = 4
 """Go's heap profile has 4 columns, and no cumulative profile that is known has more."""
 
+_KEY_BYTES = 200
+"""What a key of the state takes in memory with its counters: 167 bytes with one column, 196 with four."""
+
 _INT64_MAX = 2**63 - 1
 
 
@@ -67,6 +70,11 @@ class DeltaComputer:
         self._max_raw_bytes = max_raw_bytes
         self._seed = secrets.token_bytes(16)
         self._last: _Snapshot | None = None
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the state takes."""
+        return len(self._last.counters) * _KEY_BYTES if self._last else 0
 
     def reset(self) -> None:
         """Forget the state: the next profile is the baseline (the container was restarted)."""

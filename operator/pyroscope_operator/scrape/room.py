@@ -1,4 +1,4 @@
-"""Room for the bodies that all scrapes hold at the same time.
+"""Room in memory for what targets send, shared by all scrapes: bodies, and the baselines of cumulative profiles.
 
 Nobody waits for room: that would let slow senders starve the others, and scrapes that hold
 some and want more could wait for each other.  When there is none left, somebody loses what
@@ -6,46 +6,66 @@ he has: of the owner (a namespace) who holds most, the scrape that holds most.  
 of large bodies pushes out itself and not the others: whoever loses belongs to an owner
 with at least an equal share of the room, and has at least an equal share of that.
 
-Waiting until the large ones want more would not do, for they may have stopped sending: a
-bound on what each one may add, a share of the room among n, lets the sum grow like 1 + ln n.
+To let only those lose who want more would not do, for the large ones may have stopped
+sending: if each may hold a share of the room among n, the sum grows like 1 + ln n.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from pyroscope_operator.errors import FetchError
 
 
 class Claim:
-    """The bytes of one scrape, from its first chunk until its profile is prepared."""
+    """The bytes of one scrape. Made by a room."""
 
     def __init__(self, room: Room, owner: str, give_up: Callable[[], None]) -> None:
         self.owner = owner
         self.size = 0
         self.pinned = False
-        self._room = room
+        self.over = False
+        """It was lost or left."""
         self.give_up = give_up
+        self._room = room
 
     def grow(self, size: int) -> None:
         """Hold `size` bytes more. Raises FetchError MemoryFull if this scrape has to go."""
-        self._room.grow(self, size)
+        self._room.resize(self, self.size + size)
+
+    def resize(self, size: int) -> None:
+        """Hold `size` bytes. Raises FetchError MemoryFull if this scrape has to go."""
+        self._room.resize(self, size)
 
     def pin(self) -> None:
         """From now on a thread works on it, which can't be stopped. Raises FetchError MemoryFull if it is too late."""
         self._room.pin(self)
 
+    def leave(self) -> None:
+        """Free what it holds, if it has not lost it."""
+        self._room.leave(self)
+
+
+@dataclass(slots=True)
+class _Holding:
+    """What an owner has and can lose."""
+
+    size: int = 0
+    claims: dict[Claim, None] = field(default_factory=dict)  # in the order of their beginning
+
 
 class Room:
     """Bounds the sum of all claims, at all times, to `bound` bytes. For one event loop."""
 
-    def __init__(self, bound: int) -> None:
-        self._bound = bound
-        self._claims: dict[Claim, None] = {}  # in the order of their beginning
+    def __init__(self, bound: int, setting: str) -> None:
+        """`setting` is the flag that sets the bound, for messages."""
         self.held = 0
+        self._bound = bound
+        self._setting = setting
+        self._holdings: dict[str, _Holding] = {}
 
     @asynccontextmanager
     async def claim(self, owner: str) -> AsyncIterator[Claim]:
@@ -58,47 +78,59 @@ class Room:
         except TimeoutError as error:
             if not alarm.expired():
                 raise
-            raise _full() from error
+            raise self.full() from error
         finally:
-            self.leave(claim)
+            claim.leave()
 
     def enter(self, owner: str, give_up: Callable[[], None]) -> Claim:
-        """A claim without bytes; `give_up` will be called if it loses them, `leave` has to be."""
+        """A claim without bytes; `give_up` will be called if others make it lose them, `leave` has to be."""
         claim = Claim(self, owner, give_up)
-        self._claims[claim] = None
+        self._holdings.setdefault(owner, _Holding()).claims[claim] = None
         return claim
 
-    def leave(self, claim: Claim) -> None:
-        """Free what `claim` holds, if it has not lost it."""
-        if claim in self._claims:
-            del self._claims[claim]
-            self.held -= claim.size
-
-    def grow(self, claim: Claim, size: int) -> None:
-        if claim not in self._claims:
-            raise _full()
-        claim.size += size
-        self.held += size
+    def resize(self, claim: Claim, size: int) -> None:
+        """See `Claim.resize`; not for what is pinned."""
+        if claim.over:
+            raise self.full()
+        more, claim.size = size - claim.size, size
+        self._holdings[claim.owner].size += more
+        self.held += more
         while self.held > self._bound:
             loser = self._loser()
-            self.leave(loser)
+            loser.leave()
             if loser is claim:
-                raise _full()
+                raise self.full()
             loser.give_up()
 
     def pin(self, claim: Claim) -> None:
-        if claim not in self._claims:
-            raise _full()
-        claim.pinned = True
+        """See `Claim.pin`."""
+        if claim.over:
+            raise self.full()
+        if not claim.pinned:
+            self._take_out(claim)
+            claim.pinned = True
+
+    def leave(self, claim: Claim) -> None:
+        """See `Claim.leave`."""
+        if claim.over:
+            return
+        if not claim.pinned:
+            self._take_out(claim)
+        self.held -= claim.size
+        claim.over = True
+
+    def full(self) -> FetchError:
+        return FetchError("MemoryFull", f"no room was left, and this one took more than the others ({self._setting})")
 
     def _loser(self) -> Claim:
-        """The largest claim of the largest owner; what is pinned can't be taken away."""
-        loose = [claim for claim in self._claims if not claim.pinned]
-        totals = Counter[str]()
-        for claim in loose:
-            totals[claim.owner] += claim.size
-        return max(loose, key=lambda claim: (totals[claim.owner], claim.size))
+        """The largest claim of the largest owner."""
+        largest = max(self._holdings.values(), key=lambda holding: holding.size)
+        return max(largest.claims, key=lambda claim: claim.size)
 
-
-def _full() -> FetchError:
-    return FetchError("MemoryFull", "all bodies together are too large, and this one is among the largest (--body-memory)")
+    def _take_out(self, claim: Claim) -> None:
+        """From now on nobody can make it lose."""
+        holding = self._holdings[claim.owner]
+        holding.size -= claim.size
+        del holding.claims[claim]
+        if not holding.claims:
+            del self._holdings[claim.owner]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from pyroscope_operator.errors import ProfileError, ScrapeError
+from pyroscope_operator.errors import FetchError, ProfileError, ScrapeError
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.profile import Profile, Sink
 from pyroscope_operator.model.target import Scrape
@@ -31,8 +31,10 @@ class Context:
     fetcher: Fetcher
     sink: Sink
     metrics: Metrics
-    room: Room
+    bodies: Room
     """For the bodies that are being read or worked on."""
+    baselines: Room
+    """For what cumulative profiles are compared with."""
     workers: Workers
     """Do the work on large profiles."""
     clock: Callable[[], float]
@@ -46,6 +48,8 @@ class Scraper:
         self.health = Health()
         self._context = context
         self._delta: DeltaComputer | None = None
+        self._baseline: Claim | None = None
+        self._baseline_lost = False
         self._cost = Cost()
         self._take_over(scrape)
         self._new_delta()
@@ -71,6 +75,32 @@ class Scraper:
         """Forget the baseline. A computation that is still running keeps the old one to itself."""
         cumulative = self._scrape.profile.cumulative
         self._delta = DeltaComputer(max_raw_bytes=self._scrape.body_limit) if cumulative else None
+        self.close()
+
+    def close(self) -> None:
+        """Free the room that the baseline takes."""
+        if self._baseline:
+            self._baseline.leave()
+        self._baseline = None
+
+    def _lose_baseline(self) -> None:
+        self._baseline_lost = True
+        self._new_delta()
+
+    def _keep_baseline(self, scrape: Scrape, computer: DeltaComputer) -> None:
+        """Claim room for it. Raises FetchError MemoryFull if there is none, or was none before."""
+        if computer is not self._delta:
+            return
+        if self._baseline is None:
+            self._baseline = self._context.baselines.enter(scrape.target.namespace, self._lose_baseline)
+        try:
+            self._baseline.resize(computer.size)
+        except FetchError:
+            self._new_delta()
+            raise
+        if self._baseline_lost:
+            self._baseline_lost = False
+            raise self._context.baselines.full()
 
     async def once(self) -> None:
         """One scrape. Never raises: what goes wrong stands in `health`."""
@@ -87,7 +117,7 @@ class Scraper:
 
     async def _scrape_once(self, scrape: Scrape, started: float) -> int:
         context, computer = self._context, self._delta  # as the request asks for it: an update may come while it runs
-        async with context.room.claim(scrape.target.namespace) as claim:
+        async with context.bodies.claim(scrape.target.namespace) as claim:
             answer = await context.fetcher.fetch(self._request, scrape, claim)
             context.metrics.scrape_bytes.inc(len(answer.body))
             prepared = await self._prepared(answer, scrape, computer, claim)
@@ -104,6 +134,8 @@ class Scraper:
             )
         elif prepared is Skipped.BASELINE:
             context.metrics.baselines.inc()
+        if computer is not None:
+            self._keep_baseline(scrape, computer)
         return len(answer.body)
 
     async def _prepared(self, answer: Answer, scrape: Scrape, computer: DeltaComputer | None, claim: Claim) -> Prepared | Skipped:

@@ -144,7 +144,8 @@ class Bench:
     sink: Kept = field(default_factory=Kept)
     metrics: Metrics = field(default_factory=Metrics)
     executor: Inline = field(default_factory=Inline)
-    room: Room = field(default_factory=lambda: Room(1 << 24))
+    bodies: Room = field(default_factory=lambda: Room(1 << 24, "--body-memory"))
+    baselines: Room = field(default_factory=lambda: Room(1 << 24, "--baseline-memory"))
     workers: Workers = field(init=False)
     shift: float = 0.0
     drift: float = 1.0
@@ -161,7 +162,8 @@ class Bench:
             Fetcher(httpx.MockTransport(self.targets.handle)),
             self.sink,
             self.metrics,
-            self.room,
+            self.bodies,
+            self.baselines,
             self.workers,
             self.now,
         )

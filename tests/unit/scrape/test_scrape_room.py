@@ -18,7 +18,7 @@ class Crowd:
     """Claims in one room, and what has become of them."""
 
     def __init__(self, bound: int = BOUND) -> None:
-        self.room = Room(bound)
+        self.room = Room(bound, "--body-memory")
         self.lost: list[str] = []
         self.claims: dict[str, Claim] = {}
 
@@ -40,9 +40,9 @@ def test_what_fits_is_nobodys_loss() -> None:
     crowd.enter("a", BOUND - 1)
     crowd.enter("b", 1)
     assert (crowd.lost, crowd.room.held) == ([], BOUND)
-    crowd.room.leave(crowd.claims["a"])
+    crowd.claims["a"].leave()
     assert crowd.room.held == 1
-    crowd.room.leave(crowd.claims["a"])
+    crowd.claims["a"].leave()
     assert crowd.room.held == 1, "leaving twice frees once"
 
 
@@ -109,7 +109,7 @@ class Mob:
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
-        self.room = Room(BOUND)
+        self.room = Room(BOUND, "--body-memory")
         self.live: dict[int, Claim] = {}
         self.before: dict[int, tuple[str, int]] = {}
         """Owner and size of each that was not worked on, when the last one had grown."""
@@ -124,7 +124,7 @@ class Mob:
             case "work" if self.live and sum(claim.pinned for claim in self.live.values()) < 2:
                 self._rng.choice(list(self.live.values())).pin()
             case "end" if self.live:
-                self.room.leave(self.live.pop(self._rng.choice(list(self.live))))
+                self.live.pop(self._rng.choice(list(self.live))).leave()
 
     def _grow(self, number: int, claim: Claim) -> None:
         if claim.pinned:
@@ -143,7 +143,7 @@ class Mob:
             totals[owner] += size
             heads[owner] += 1
         owner, size = self.before.pop(number)
-        self.room.leave(self.live.pop(number))
+        self.live.pop(number).leave()
         return totals[owner] / (totals.total() / len(totals)), size / (totals[owner] / heads[owner])
 
 
@@ -165,7 +165,7 @@ def test_the_sum_never_exceeds_the_bound_and_no_small_one_loses(seed: int) -> No
 
 
 async def test_a_claim_that_is_lost_cuts_off_its_block() -> None:
-    room, slow = Room(BOUND), asyncio.Event()
+    room, slow = Room(BOUND, "--body-memory"), asyncio.Event()
 
     async def silent() -> None:
         async with room.claim("hostile") as claim:
@@ -185,7 +185,7 @@ async def test_a_claim_that_is_lost_cuts_off_its_block() -> None:
 
 
 async def test_a_claim_ends_with_its_block_however_that_ends() -> None:
-    room = Room(BOUND)
+    room = Room(BOUND, "--body-memory")
 
     async def ends(error: BaseException | None) -> None:
         async with room.claim("shop") as claim:
@@ -204,7 +204,7 @@ async def test_a_claim_ends_with_its_block_however_that_ends() -> None:
 
 
 async def test_cancelling_is_no_loss() -> None:
-    room = Room(BOUND)
+    room = Room(BOUND, "--body-memory")
 
     async def forever() -> None:
         async with room.claim("shop") as claim:

@@ -34,9 +34,11 @@ from scrape_fakes import (
     target,
 )
 
+from pyroscope_operator.errors import FetchError
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.model.target import ProfileRequest
+from pyroscope_operator.scrape.loop import ScrapeLoop
 from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Scraper
 from pyroscope_operator.scrape.workers import Cost, Workers
@@ -408,17 +410,36 @@ async def test_a_body_counts_until_its_profile_is_prepared() -> None:
 
     async def chunks() -> AsyncIterator[bytes]:
         yield body[:10_000]
-        held.append(bench.room.held)
+        held.append(bench.bodies.held)
         yield body[10_000:]
 
     def in_a_thread() -> None:
-        held.append(bench.room.held)
+        held.append(bench.bodies.held)
 
     bench = bench_of(httpx.Response(200, content=chunks()))
     bench.executor.before = in_a_thread
     scraper = Scraper(scrape(), bench.context)
     await scraper.once()
-    assert (scraper.health.up, held, bench.room.held) == (True, [10_000, len(body)], 0)
+    assert (scraper.health.up, held, bench.bodies.held) == (True, [10_000, len(body)], 0)
+
+
+async def test_a_body_that_is_worked_on_is_not_given_up() -> None:
+    """A thread can't be stopped, so what it holds would be held without being counted."""
+    others = []
+
+    def in_a_thread() -> None:
+        other = bench.bodies.enter("other", lambda: None)
+        with pytest.raises(FetchError):
+            other.grow(len(body) - 1)
+        others.append(other)
+
+    body = snapshot(4000)
+    bench = bench_of(body)
+    bench.bodies = Room(2 * len(body) - 2, "--body-memory")
+    bench.executor.before = in_a_thread
+    scraper = Scraper(scrape(), bench.context)
+    await scraper.once()
+    assert (scraper.health.up, len(others), bench.bodies.held) == (True, 1, 0)
 
 
 async def test_a_body_that_fails_is_forgotten() -> None:
@@ -426,7 +447,7 @@ async def test_a_body_that_fails_is_forgotten() -> None:
     scraper = Scraper(scrape(), bench.context)
     for _ in range(4):
         await scraper.once()
-        assert (scraper.health.up, bench.room.held) == (False, 0)
+        assert (scraper.health.up, bench.bodies.held) == (False, 0)
 
 
 async def test_without_room_the_largest_is_given_up() -> None:
@@ -438,14 +459,71 @@ async def test_without_room_the_largest_is_given_up() -> None:
 
     hostile, good = target(namespace="hostile"), target()
     bench = bench_of(httpx.Response(200, content=stuck()), snapshot(5))
-    bench.room = Room(1000)
+    bench.bodies = Room(1000, "--body-memory")
     slow, quick = Scraper(scrape(at=hostile, timeout=1e6), bench.context), Scraper(scrape(at=good), bench.context)
     task = asyncio.create_task(slow.once())
     await asyncio.sleep(1)
     await quick.once()
     await task
-    assert (quick.health.up, slow.health.reason, bench.room.held) == (True, "MemoryFull", 0)
+    assert (quick.health.up, slow.health.reason, bench.bodies.held) == (True, "MemoryFull", 0)
     assert bench.value("scrapes_total", profile_type="goroutine", result="MemoryFull") == 1
+
+
+# Baselines
+
+
+async def test_a_baseline_counts_as_long_as_it_is_kept() -> None:
+    bench = bench_of(cumulative(1, 1, 1), cumulative(1), cumulative(1, 1), b"no profile")
+    scraper = Scraper(scrape(MEMORY), bench.context)
+    held = []
+    for _ in range(4):
+        await scraper.once()
+        held.append(bench.baselines.held)
+    assert held == [600, 200, 400, 400]
+    scraper.update(scrape(MEMORY, at=target(container_id="c2")))
+    assert bench.baselines.held == 0
+
+
+async def test_a_baseline_ends_with_its_loop() -> None:
+    bench = bench_of(cumulative(1))
+    task = asyncio.create_task(ScrapeLoop(Scraper(scrape(MEMORY), bench.context), bench.now).run())
+    await asyncio.sleep(INTERVAL)
+    assert bench.baselines.held == 200
+    task.cancel()
+    await asyncio.wait([task])
+    assert bench.baselines.held == 0
+
+
+async def test_a_baseline_for_which_there_is_no_room() -> None:
+    """The difference is still sent; the next profile can have none."""
+    bench = bench_of(*(cumulative(n, n) for n in (1, 2)), *(cumulative(*[n] * 20) for n in (3, 4)), cumulative(5), cumulative(6))
+    bench.baselines = Room(1000, "--baseline-memory")
+    scraper = Scraper(scrape(MEMORY), bench.context)
+    seen = []
+    for _ in range(6):
+        await scraper.once()
+        seen.append((scraper.health.reason, len(bench.sink), bench.baselines.held))
+    full = ("MemoryFull", 2, 0)
+    assert seen == [("", 0, 400), ("", 1, 400), full, full, ("", 2, 200), ("", 3, 200)]
+
+
+async def test_the_largest_baseline_makes_room_and_its_scrape_says_so() -> None:
+    answer = {
+        "10.0.0.1": [cumulative(*[1] * 20), cumulative(*[2] * 10), cumulative(*[3] * 10)],
+        "10.0.0.2": [cumulative(1, 1), cumulative(2, 2)],
+    }
+    bench = Bench(FakeTargets(lambda request: answer[request.url.host].pop(0)))
+    bench.baselines = Room(4200, "--baseline-memory")
+    hostile = Scraper(scrape(MEMORY, at=target(namespace="hostile")), bench.context)
+    good = Scraper(scrape(MEMORY, at=target(address="10.0.0.2:6060")), bench.context)
+    await hostile.once()
+    assert bench.baselines.held == 4000
+    await repeat(good, 2)
+    assert (good.health.up, bench.baselines.held, len(bench.sink)) == (True, 400, 1)
+    await hostile.once()
+    assert (hostile.health.reason, len(bench.sink), bench.baselines.held) == ("MemoryFull", 1, 2400)
+    await hostile.once()
+    assert (hostile.health.up, len(bench.sink)) == (True, 2)
 
 
 async def test_who_gets_no_thread_within_the_interval_is_given_up() -> None:
@@ -459,7 +537,7 @@ async def test_who_gets_no_thread_within_the_interval_is_given_up() -> None:
     scraper = Scraper(scrape(), bench.context)
     started = asyncio.get_running_loop().time()
     await scraper.once()
-    assert (scraper.health.reason, bench.room.held) == ("Overloaded", 0)
+    assert (scraper.health.reason, bench.bodies.held) == ("Overloaded", 0)
     assert asyncio.get_running_loop().time() - started == pytest.approx(INTERVAL)
 
 
