@@ -39,6 +39,13 @@ _GROUPS = 6
 _HERD = 36
 """Pods that share one process, each at an address of its own, without CPU profiles; besides, one process each for _SINGLES."""
 _SINGLES = 4
+_OFF = {"enabled": False}
+_CPU = {
+    "selector": {"matchLabels": {"cpu": "yes"}},
+    "interval": "6s",
+    "profilingConfig": {**dict.fromkeys(("memory", "block", "goroutine", "mutex"), _OFF), "fgprof": {"enabled": True}},
+}
+"""The object for the pods that stand a CPU profile."""
 _TICK = 2.0
 _SEED = 20261124
 _QUIET_SECONDS = 2 * KEEPALIVE + 10
@@ -117,6 +124,7 @@ class Churn:
     def start(self, singles: Sequence[tuple[str, int]]) -> None:
         for group in range(_GROUPS):
             self._new_object(group)
+        self._cluster.scrape(_NAMESPACE, "cpu", _CPU)
         for index in range(_HERD):
             self._run(f"127.0.61.{index + 1}", self._herd_port, index % _GROUPS)
         for index, (ip, port) in enumerate(singles):
@@ -128,7 +136,7 @@ class Churn:
         if number % 5 == 0:
             self._restart_container()
         if number % 7 == 0:
-            self._put_object(self._random.choice(self._objects), changed=True)
+            self._put_object(self._random.choice(self._objects))
             self.objects_changed += 1
         if number % 11 == 0:
             gone = self._objects.pop(0)
@@ -138,7 +146,7 @@ class Churn:
 
     def end(self) -> None:
         """Nothing is left to scrape."""
-        for name in self._objects:
+        for name in (*self._objects, "cpu"):
             self._cluster.delete_scrape(_NAMESPACE, name)
         for pod in self._pods:
             self._cluster.delete_pod(_NAMESPACE, pod.name)
@@ -166,18 +174,14 @@ class Churn:
         self._number += 1
         name = f"group-{group}-{self._number}"
         self._objects.append(name)
-        self._put_object(name, changed=False)
+        self._put_object(name)
 
-    def _put_object(self, name: str, *, changed: bool) -> None:
-        """Each group alternates with one for the pods that stand the CPU profile."""
-        group = name.split("-")[1]
-        cpu = changed and self._random.random() < 0.5
-        selector = {"group": group, **({"cpu": "yes"} if cpu else {})}
-        profiling = {"processCPU": {"enabled": cpu}, "fgprof": {"enabled": cpu}}
+    def _put_object(self, name: str) -> None:
+        """A new or a changed object: its interval is another one each time; the number of its targets stays."""
+        labels = {"group": name.split("-")[1]}
         interval = f"{self._random.choice((5, 6, 8))}s"
-        self._cluster.scrape(
-            _NAMESPACE, name, {"selector": {"matchLabels": selector}, "interval": interval, "profilingConfig": profiling}
-        )
+        spec = {"selector": {"matchLabels": labels}, "interval": interval, "profilingConfig": {"processCPU": {"enabled": False}}}
+        self._cluster.scrape(_NAMESPACE, name, spec)
 
 
 class Faults:

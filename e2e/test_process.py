@@ -154,6 +154,7 @@ def _service_account(cluster: Cluster, folder: Path) -> Path:
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["pyroscope-operator.dev"], "resources": ["pyroscopescrapes"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["pyroscope-operator.dev"], "resources": ["pyroscopescrapes/status"], "verbs": ["patch"]},
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
     ]
     name = {"name": "pyroscope-operator"}

@@ -113,6 +113,13 @@ class Cluster:
         conditions = self.status(namespace, name).get("conditions", ())
         return next((f"{c['status']}/{c['reason']}" for c in conditions if c["type"] == kind), "")
 
+    def events(self, namespace: str, name: str) -> list[tuple[str, str, str]]:
+        """Type, reason and message of the Events about an object, oldest first."""
+        found = self.api.get(f"/api/v1/namespaces/{namespace}/events").raise_for_status().json()["items"]
+        mine = [event for event in found if event["involvedObject"]["name"] == name]
+        mine.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        return [(event["type"], event["reason"], event["message"]) for event in mine]
+
     def wait_for(self, namespace: str, name: str, kind: str, wanted: str, timeout: float = 60) -> None:
         def reached() -> bool:
             seen = self.condition(namespace, name, kind)

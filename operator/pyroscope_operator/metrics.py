@@ -86,5 +86,6 @@ class Metrics:
             "pyroscope_operator_reconcile_duration_seconds", "Time to compute all targets anew."
         )
         self.status_writes = self._counter("status_writes_total", "Status writes by result.", "result")
+        self.events = self._counter("events_total", "Kubernetes Events created, by result.", "result")
         self.watch_events = self._counter("watch_events_total", "Watch events by resource and type.", "resource", "type")
         self.leader = self._gauge("lease_held", "1 while this process holds the Lease.")

@@ -102,6 +102,11 @@ class Kube:
         )
         await _call(f"status of {ref}", call)
 
+    async def create_event(self, event: Mapping[str, Any]) -> None:
+        """Create an Event (core/v1, as JSON) in the namespace of its metadata. Raises ApiError."""
+        namespace = event["metadata"]["namespace"]
+        await _call("event", self._core.create_namespaced_event_without_preload_content(namespace, event))
+
     async def read_lease(self, ref: ObjectRef) -> dict[str, Any] | None:
         """The Lease, or None where there is none. Raises ApiError."""
         try:

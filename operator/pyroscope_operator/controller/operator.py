@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import dataclass
 
+from pyroscope_operator.controller.events import EventRecorder
 from pyroscope_operator.controller.kube import Kube, load_configuration, open_kube
 from pyroscope_operator.controller.lease import Lease
 from pyroscope_operator.controller.status import StatusWriter
@@ -75,7 +75,8 @@ class Controller:
             engine.synced.set()
             self.waiting_for = ""
             group.create_task(sweep.run(), name="sweep")
-            status = StatusWriter(kube, engine, self._metrics, settings.status_interval, time.time)
+            events = EventRecorder(kube, self._metrics, settings.identity)
+            status = StatusWriter(kube, engine, self._metrics, events, interval=settings.status_interval)
             group.create_task(status.run(), name="status")
 
 

@@ -21,7 +21,10 @@ class Entry:
     """A profile in a queue, encoded once: what is sent again is the same, byte for byte."""
 
     source: ObjectRef
+    series: Labels
+    """The labels as the scrape gave them."""
     labels: Labels
+    """The labels as they are sent, those of the endpoint included."""
     id: str
     """The UUID of its sample, for the server's error messages and for people who look for duplicates."""
     data: bytes = field(repr=False)
@@ -58,7 +61,7 @@ def encode(profile: Profile, labels: Labels, queued_at: float) -> Entry:
     sample = RawSample(raw_profile=profile.body, ID=str(uuid.uuid4()))
     series = RawProfileSeries(labels=[LabelPair(name=k, value=v) for k, v in labels.pairs], samples=[sample])
     data = PushRequest(series=[series]).SerializeToString()
-    return Entry(profile.source, labels, sample.ID, data, profile.scraped_at, queued_at)
+    return Entry(profile.source, profile.labels, labels, sample.ID, data, profile.scraped_at, queued_at)
 
 
 def request_body(entries: Iterable[Entry]) -> bytes:

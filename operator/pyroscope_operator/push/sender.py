@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, Rejected, RequestTooLarge, RetryLater
-from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.answer import ENDPOINT_REFUSES, RATE_LIMITED, UNREACHABLE
 from pyroscope_operator.push.backoff import Backoff
 from pyroscope_operator.push.batch import Entry, request_body
@@ -62,7 +61,7 @@ class Sender:
             not_before=self._clock() - MAX_AGE,
         )
         for entry in expired:
-            self._ledger.dropped(entry.source, "TooOld", f"not delivered within {MAX_AGE / 60:.0f} min")
+            self._ledger.dropped(entry.source, entry.series, "TooOld", f"not delivered within {MAX_AGE / 60:.0f} min")
         if not batch:
             return
         try:
@@ -96,7 +95,7 @@ class Sender:
         self._wait(error)
         self._resize(batch, error)
         self._suspect(batch, error, outcome)
-        self._ledger.delayed(self._waiting(outcome, error), error)
+        self._tell(outcome, error)
 
     def _move(self, outcome: Outcome) -> None:
         """Every entry of the batch to where it belongs."""
@@ -108,7 +107,7 @@ class Sender:
         if outcome.sent:
             self._ledger.sent(outcome.sent)
         for drop in outcome.dropped:
-            self._ledger.dropped(drop.entry.source, drop.reason, drop.message)
+            self._ledger.dropped(drop.entry.source, drop.entry.series, drop.reason, drop.message)
 
     def _wait(self, error: PushError) -> None:
         """Backs off if the server failed, or refused what it may take later."""
@@ -148,10 +147,11 @@ class Sender:
                 found = (*outcome.later, *(drop.entry for drop in outcome.dropped))
         self._suspects.add(entry.labels for entry in found)
 
-    def _waiting(self, outcome: Outcome, error: PushError) -> set[ObjectRef]:
-        """Whose profiles wait because of `error`: all in the queue, if the endpoint is left alone for a while."""
+    def _tell(self, outcome: Outcome, error: PushError) -> None:
+        """Who waits because of `error`: all in the queue while the endpoint fails, else those of the batch that go again."""
         if isinstance(error, RequestTooLarge):
-            return set()
-        if isinstance(error, RetryLater):
-            return self._queue.sources()
-        return {entry.source for entry in (*outcome.again, *outcome.later)}
+            return
+        if self.health.failing_since is not None:
+            self._ledger.waiting(self._queue.sources(), error)
+        else:
+            self._ledger.refused((*outcome.again, *outcome.later), error)

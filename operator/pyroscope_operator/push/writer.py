@@ -100,16 +100,16 @@ class EndpointWriter:
         """Queues `profile`. Never blocks, never raises: what can't be sent is counted as dropped."""
         labels = with_external(profile.labels, self.endpoint.external_labels)
         if refused := refusal(profile, labels, self._limits):
-            self._ledger.dropped(profile.source, refused.reason, refused.message)
+            self._ledger.dropped(profile.source, profile.labels, refused.reason, refused.message)
         elif self._ended.is_set():
-            self._ledger.dropped(profile.source, _SHUTDOWN, "came after the end")
+            self._ledger.dropped(profile.source, profile.labels, _SHUTDOWN, "came after the end")
         else:
             self._enqueue(encode(profile, labels, self._monotonic()))
 
     def _enqueue(self, entry: Entry) -> None:
         overflow = self._queue.put(entry)
         for old in overflow:
-            self._ledger.dropped(old.source, QUEUE_FULL, "no room, the oldest went")
+            self._ledger.dropped(old.source, old.series, QUEUE_FULL, "no room, the oldest went")
         if overflow and not self._overflowing:
             _log.warning("the queue of endpoint %s is full", self.endpoint.name, extra={"endpoint": self.endpoint.name})
         self._overflowing = bool(overflow) or (self._overflowing and not self._queue.half_empty)
@@ -155,7 +155,7 @@ class EndpointWriter:
 
     def _end(self) -> None:
         for entry in self._queue.clear():
-            self._ledger.dropped(entry.source, _SHUTDOWN, "not delivered before the end")
+            self._ledger.dropped(entry.source, entry.series, _SHUTDOWN, "not delivered before the end")
         self._ledger.show(self._queue)
         self._ended.set()
 

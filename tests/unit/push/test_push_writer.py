@@ -13,6 +13,7 @@ from push_fakes import EPOCH, SHOP, Bench, FakePyroscope, bodies, connect_error,
 from pyroscope_operator._proto.push_pb2 import PushRequest
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.delivery import Delivery
 from pyroscope_operator.push.endpoint import WriteEndpoint
 from pyroscope_operator.push.sizing import BatchSize
 
@@ -115,7 +116,7 @@ async def test_success_is_counted_and_told() -> None:
     assert latency == pytest.approx(2, abs=0.01)
     delivery = bench.book.get(SHOP)
     assert delivery.last_push == pytest.approx(EPOCH + 3, abs=0.01)
-    assert (delivery.failures, delivery.dropped) == (0, 0)
+    assert (delivery.waiting, delivery.troubles, delivery.dropped) == (None, (), 0)
     snapshot = bench.writer.snapshot()
     assert (snapshot.endpoint, snapshot.backing_off_since, snapshot.last_error_reason) == ("default", None, None)
     assert snapshot.last_success == delivery.last_push
@@ -190,9 +191,9 @@ async def test_no_retry_where_it_is_pointless(answer: httpx.Response, reason: st
     assert len(fake.requests) == 1
     assert bench.dropped() == {reason: 1}
     delivery = bench.book.get(SHOP)
-    assert (delivery.reason, delivery.failures, delivery.dropped) == ("PushFailing", 1, 1)
-    assert delivery.message is not None
-    assert delivery.message.startswith(f"default: {reason}: HTTP {answer.status_code}")
+    [(series, trouble)] = delivery.troubles
+    assert (series, trouble.reason, delivery.dropped) == (labels(), "PushFailing", 1)
+    assert trouble.message.startswith(f"default: {reason}: HTTP {answer.status_code}")
 
 
 async def test_rate_limits_are_not_retried_if_not_wanted() -> None:
@@ -226,7 +227,7 @@ async def test_retries_are_counted_for_answers_about_the_profile(status: int) ->
     assert len(fake.requests) == 5
     assert bench.dropped() == {"RetriesExhausted": 1}
     assert bench.value("push_retries_total") == 4
-    assert bench.book.get(SHOP).failures == 5
+    assert [trouble.message.split(":")[1] for _, trouble in bench.book.get(SHOP).troubles] == [" RetriesExhausted"]
 
 
 async def test_an_outage_loses_nothing_that_fits_and_keeps_order() -> None:
@@ -246,15 +247,15 @@ async def test_an_outage_loses_nothing_that_fits_and_keeps_order() -> None:
         assert snapshot.backing_off_since == pytest.approx(EPOCH + 1, abs=0.01)
         assert snapshot.last_error_reason == "Unreachable"
         for source in (SHOP, CART):
-            assert bench.book.get(source).reason == "PushFailing"
-            assert bench.book.get(source).failures > 0
+            assert bench.book.get(source) == Delivery(waiting="default: Unreachable: ConnectError")
         tries = len(fake.requests)
         fake.otherwise = lambda _: ok()
         await asyncio.sleep(40)
     arrived = [body for batch in fake.batches[tries:] for body in batch]
     assert arrived == sent
     assert bench.writer.snapshot().backing_off_since is None
-    assert bench.book.get(SHOP).failures == bench.book.get(CART).failures == 0
+    for source in (SHOP, CART):
+        assert (bench.book.get(source).waiting, bench.book.get(source).troubles) == (None, ())
     assert len(fake.requests) - tries == 1
 
 
@@ -374,7 +375,7 @@ async def test_a_request_that_is_too_large_is_split_in_halves() -> None:
         await asyncio.sleep(10)
     assert [len(batch) for batch in fake.batches[6:]] == [2, 2, 2, 2], "the limit is remembered"
     assert bench.dropped() == {}
-    assert bench.book.get(SHOP).failures == 0
+    assert (bench.book.get(SHOP).waiting, bench.book.get(SHOP).troubles) == (None, ())
 
 
 async def test_a_single_profile_that_is_too_large_is_dropped() -> None:
@@ -413,7 +414,7 @@ async def test_a_full_queue_drops_the_oldest(caplog: pytest.LogCaptureFixture) -
         await asyncio.sleep(20)
     assert [body[:1] for body in fake.batches[-1]] == [b"c", b"d", b"e"]
     assert bench.dropped() == {"QueueFull": 2}
-    assert bench.book.get(CART).reason == "QueueFull"
+    assert [trouble.reason for _, trouble in bench.book.get(CART).troubles] == ["QueueFull"]
     assert bench.book.get(CART).dropped == 1
     assert [record.message for record in caplog.records].count("the queue of endpoint default is full") == 1
 
