@@ -40,8 +40,8 @@ def prepare(body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared
     CPU-bound: tens of milliseconds for a profile of some 100 kB, so large bodies
     belong in a thread.
 
-    Raises `ProfileError`: BodyTooLarge, BrokenGzip, EmptyBody, NotAProfile, and with a
-    computer NotCumulative.  The computer's state is untouched then.
+    Raises `ProfileError`: BodyTooLarge, BrokenGzip, EmptyBody, NotAProfile, TooComplex, and
+    with a computer NotCumulative.  The computer's state is untouched then.
     """
     raw = decompress(body, limit)
     if computer is None:
