@@ -62,6 +62,7 @@ PROGRAMS = (
     ),
     Program("kubectl", _TOOLS / "kubernetes", "k8s.io/kubernetes/cmd/kubectl", f"-s -w {_VERSION_FLAGS}", "about 30 s"),
     Program("demoapp", _TESTBED, "./cmd/demoapp"),
+    Program("hostile", _TESTBED, "./cmd/hostile"),
     Program("receiver", _TESTBED, "./cmd/receiver"),
     Program("profcheck", _TESTBED, "./cmd/profcheck"),
     Program("genkey", _TESTBED, "./cmd/genkey"),

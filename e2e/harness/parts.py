@@ -1,4 +1,4 @@
-"""The parts around the control plane: demo apps, receiver, operator."""
+"""The parts around the control plane: demo apps, hostile targets, receiver, operator."""
 
 from __future__ import annotations
 
@@ -33,6 +33,27 @@ class DemoApp(Child):
         """Finished profile requests, oldest first."""
         answer = httpx.get(f"http://{self.address}/-/requests", params={"since": since}, trust_env=False)
         return [entry for entry in answer.raise_for_status().json() if entry["path"].startswith(path)]
+
+
+class Hostile(Child):
+    """Every target that nobody wants to meet, on all loopback addresses, by `/hostile/<kind>/`."""
+
+    def __init__(self, folder: Path, name: str = "hostile", port: int = 0, canary: str = "127.0.0.99") -> None:
+        """`canary` is where its redirects point at."""
+        super().__init__(name, [BIN / "hostile", "--listen", f"0.0.0.0:{port}", "--canary", canary], folder)
+        self.port = int(self.announcement()["listening"].rpartition(":")[2])
+
+    def _get(self, page: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/-/{page}", trust_env=False).raise_for_status().json()
+        return found
+
+    def ports(self) -> dict[str, int]:
+        """Of the kinds that a path can't choose."""
+        return {kind: int(address.rpartition(":")[2]) for kind, address in self._get("addresses").items()}
+
+    def hits(self) -> dict[str, Any]:
+        """`kinds` by name: how many `requests` came, and how many are still being answered (`busy`); and `canary`."""
+        return self._get("hits")
 
 
 class Receiver(Child):

@@ -35,7 +35,7 @@ class BoundedConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = partial[ResponseHandler](BoundedConnection, loop=self._loop)
+        self._factory = partial(_bounded, loop=self._loop)
 
 
 class Answer(aiohttp.ClientResponse):
@@ -100,3 +100,7 @@ class BoundedConnection(ResponseHandler):
             self._body.set_exception(error)
         if self.transport is not None:
             self.transport.abort()
+
+
+def _bounded(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return BoundedConnection(loop)

@@ -86,7 +86,7 @@ func TestRequestLog(t *testing.T) {
 		t.Fatalf("%d entries, want 2: %s", len(entries), body)
 	}
 	first, second := entries[0], entries[1]
-	if first.Seq != 1 || first.Path != "/debug/pprof/allocs" || first.Query != "gc=1" || first.Status != 200 || first.Bytes == 0 {
+	if first.Seq != 1 || first.Path != "/debug/pprof/allocs" || "http://"+first.Host != url || first.Query != "gc=1" || first.Status != 200 || first.Bytes == 0 {
 		t.Errorf("first entry: %+v", first)
 	}
 	if second.Seq != 2 || second.Status != 404 || second.UnixNano < first.UnixNano {

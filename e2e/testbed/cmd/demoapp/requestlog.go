@@ -17,9 +17,11 @@ const maxEntries = 20_000
 // entry describes one finished request for a debug path. Seq counts finished
 // requests from 1; Time is when the request arrived.
 type entry struct {
-	Seq        int               `json:"seq"`
-	Time       time.Time         `json:"time"`
-	UnixNano   int64             `json:"unixNano"`
+	Seq      int       `json:"seq"`
+	Time     time.Time `json:"time"`
+	UnixNano int64     `json:"unixNano"`
+	// Host is the address that was asked: one process may play several pods.
+	Host       string            `json:"host"`
 	Path       string            `json:"path"`
 	Query      string            `json:"query"`
 	Status     int               `json:"status"`
@@ -68,6 +70,7 @@ func newEntry(r *http.Request) entry {
 	return entry{
 		Time:     now,
 		UnixNano: now.UnixNano(),
+		Host:     r.Host,
 		Path:     r.URL.Path,
 		Query:    r.URL.RawQuery,
 		Header: map[string]string{
