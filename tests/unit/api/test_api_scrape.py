@@ -19,7 +19,7 @@ ALTERNATIVES = {"basicAuth", "authorization", "bearerTokenSecret", "maxTargets"}
 def problems(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     with pytest.raises(SpecError) as caught:
         load_scrape(manifest)
-    return caught.value.problems
+    return [(problem.path, problem.message) for problem in caught.value.problems]
 
 
 @pytest.mark.parametrize("case", VALID, ids=str)
