@@ -99,7 +99,9 @@ def _entry_problems(key: str, value: Any, wanted: str | None) -> Iterator[str]:
 def _consequences(found: PyroscopeScrape) -> Iterator[Judged]:
     """What the operator would say of a valid object."""
     for path in unbuilt(found.spec):
-        yield Judged("NotImplemented", Problem(tuple(path.split(".")), "this release can't do it yet: remove it (NotImplemented)"))
+        yield Judged(
+            "NotImplemented", Problem(tuple(path.split(".")), "this release can't do it yet: remove it (NotImplemented)")
+        )
     for path in privileged_fields(found.spec, found.metadata.namespace):
         message = f"{PRIVILEGED[path]} are for objects in privileged namespaces only (operator setting privilegedNamespaces)"
         yield Judged("NamespaceNotAllowed", Problem(tuple(path.split(".")), message), note=True)

@@ -36,6 +36,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 _STRINGS = frozenset(["!", f"{_CORE}str"])
 _TAGGED = "has a tag (!…) that manifests can't have: remove it, or put a value that starts with ! in quotes"
+_NO_NUMBER = "is infinite or not a number, which JSON can't say: write a number, or put it in quotes"
 _SAYINGS = (
     ("character '\\t'", "a tab where none may be: indent with blanks"),
     ("that cannot start any token", "a value that starts with % or @ or ` must stand in quotes"),
@@ -207,7 +208,7 @@ def _scalar(event: Any) -> Node:
     if event.tag is not None and type(value) not in _TYPES.get(event.tag, ()):
         return Node(at, event.value, flaws=(Flaw(at, None, _TAGGED),))
     if isinstance(value, float) and not math.isfinite(value):
-        return Node(at, event.value, flaws=(Flaw(at, None, "is infinite or not a number, which JSON can't say: write a number, or put it in quotes"),))
+        return Node(at, event.value, flaws=(Flaw(at, None, _NO_NUMBER),))
     return Node(at, value)
 
 
