@@ -12,7 +12,7 @@ from e2e.harness.cluster import SCRAPES, Cluster
 from e2e.harness.wait import eventually
 from pyroscope_operator.api.load import load_scrape
 
-_TABLE = runpy.run_path(str(ROOT / "tests/unit/api/cases.py"))
+_TABLE = runpy.run_path(str(ROOT / "tests/unit/cases.py"))
 """The table of the unit tests: the very same rows."""
 CASES = _TABLE["CASES"]
 

@@ -44,6 +44,7 @@ _SAYINGS = (
     ("could not find expected ':'", "a ':' is missing, or the indentation is wrong"),
     ("expected '<document start>'", "something stands behind the end of the document: check the indentation, or put --- between"),
     ("expected <block end>", "the indentation is wrong, or a quote is missing or too much"),
+    ("<stream end>", "the text ends too early: a bracket, a brace or a value is missing"),
     ("unexpected end of stream", "a quote that is not closed"),
     ("alphabetic or numeric character", "a value that starts with * or & must stand in quotes"),
     ("tag", "a value that starts with ! must stand in quotes"),

@@ -79,7 +79,9 @@ class Node:
             seen.add(id(node))
             for at, key, message in node.flaws:
                 yield at, Problem(place if key is None else (*place, key), message)
+            below: list[tuple[Place, Node]] = []
             if isinstance(node.value, Mapping):
-                waiting += [((*place, key), member.node) for key, member in node.value.items()]
+                below = [((*place, key), member.node) for key, member in node.value.items()]
             elif isinstance(node.value, tuple):
-                waiting += [((*place, index), child) for index, child in enumerate(node.value)]
+                below = [((*place, index), child) for index, child in enumerate(node.value)]
+            waiting += reversed(below)
