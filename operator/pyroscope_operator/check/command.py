@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ STDIN = "<stdin>"
 _DESCRIPTION = """\
 Checks PyroscopeScrapes in files, without a cluster: what the API server would refuse, what the operator would not accept,
 keys and objects that are there twice. Each problem is told as FILE:LINE:COLUMN: OBJECT: FIELD: what to do. A note tells
-what depends on the operator's settings; it is no error. Documents of other kinds are not looked at.
+what depends on the operator's settings; it is no error. Documents of other kinds are not looked at. An object without
+namespace counts as one of the namespace default.
 """
 _EPILOG = """\
 exit code:
@@ -30,12 +32,13 @@ exit code:
 def run(arguments: Sequence[str]) -> int:
     """Check files; prints what was found and returns the exit code."""
     options = _parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a message must not fail because of the terminal
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a message must not fail because of the terminal
     inspector = Inspector()
     unreadable = [name for name in options.files if not _inspected(inspector, name)]
     report = inspector.report
-    sys.stdout.write(_as_json(report) if options.output == "json" else _as_text(report))
+    _print(_as_json(report) if options.output == "json" else _as_text(report))
     nothing = not report.counts["objects"] and not report.findings
     if nothing and not unreadable:
         sys.stderr.write("pyroscope-operator: nothing was checked: there is no PyroscopeScrape in these files\n")
@@ -68,6 +71,14 @@ def _inspected(inspector: Inspector, name: str) -> bool:
         sys.stderr.write(f"pyroscope-operator: {name}: {what}\n")
         return False
     return True
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `check … | head`: who reads has seen enough, and Python must not complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _as_text(report: Report) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def test_what_is_left_out_is_counted(folder: Path, capsys: pytest.CaptureFixture
     (folder / "many.yaml").write_text("---\n".join(BAD.replace("name: a", f"name: a{n}") for n in range(1005)))
     assert cli.main(["check", "many.yaml"]) == 1
     assert capsys.readouterr().out.splitlines()[-2:] == ["… and 5 more", "checked 1005 objects in 1 file: 1005 errors, 0 notes"]
+
+
+def test_a_reader_that_has_seen_enough(folder: Path) -> None:
+    (folder / "many.yaml").write_text("---\n".join(BAD.replace("name: a", f"name: a{n}") for n in range(1000)))
+    command = [sys.executable, "-m", "pyroscope_operator", "check", "many.yaml"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), ([], 2), (["--outpu", "json", "good.yaml"], 2), (["--x"], 2)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
@@ -39,6 +40,9 @@ def test_yaml(case: Case) -> None:
     assert sorted((f.path, f.reason) for f in found) == sorted((path, case.reason) for path in case.paths)
     for finding in found:
         assert finding.at.line == line_of(text, finding.path), text
+        line = text.splitlines()[finding.at.line - 1]
+        field = re.split(r"[.\[\]]", finding.path)[-1]
+        assert not field or field not in line or line[finding.at.column - 1 :].startswith(field), line
         assert finding.note == (case.reason == "NamespaceNotAllowed")
         assert finding.subject == "PyroscopeScrape default/case"
         assert case.says in finding.message
