@@ -46,11 +46,12 @@ func parseFlags() options {
 func newHandler(o options) http.Handler {
 	kept := newStore(o.keep)
 	broken := &faults{}
+	log := &attempts{}
 	push := &pusher{auth: o.auth, limits: defaultLimits(o.maxBytes), store: kept, faults: broken}
 	mux := http.NewServeMux()
 	path, handler := pushv1connect.NewPusherServiceHandler(push, connect.WithReadMaxBytes(maxMessageBytes))
-	mux.Handle(path, broken.wrap(handler, kept))
-	(&api{store: kept, faults: broken}).register(mux)
+	mux.Handle(path, broken.wrap(handler, kept, log))
+	(&api{store: kept, faults: broken, attempts: log}).register(mux)
 	return mux
 }
 

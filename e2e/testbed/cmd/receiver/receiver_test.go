@@ -331,6 +331,7 @@ func TestFaults(t *testing.T) {
 		{"delay", `{"delayMs":1}`, "", 2},
 		{"drop", `{"dropAfter":true}`, "unavailable", 2},
 		{"match, coded", `{"code":"resource_exhausted","match":{"service_name":"bank"}}`, "resource_exhausted: injected fault", 1},
+		{"match, unparsable", `{"unparsable":true,"match":{"service_name":"bank"}}`, "unknown: injected fault", 1},
 		{"match, uncoded", `{"match":{"service_name":"bank"}}`, "unknown: push series with index 1 and id b failed: injected fault", 1},
 		{"cleared", `{"status":503,"count":0}`, "", 2},
 	}
@@ -355,7 +356,7 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	b := newBed(t, options{})
-	for _, bad := range []string{`{"code":"nonsense"}`, `{"statsu":503}`, `{"status":7}`, `x`} {
+	for _, bad := range []string{`{"unparsable":true}`, `{"code":"nonsense"}`, `{"statsu":503}`, `{"status":7}`, `x`} {
 		if status := b.post("/api/fault", bad); status != 400 {
 			t.Errorf("fault %s: status %d, want 400", bad, status)
 		}
@@ -376,5 +377,49 @@ func TestDelayOutlivesClient(t *testing.T) {
 	var s stats
 	if b.get("/api/stats", &s); s.Faulted != 1 || s.Profiles != 0 {
 		t.Errorf("stats: %+v", s)
+	}
+	var rows []attempt
+	if b.get("/api/requests", &rows); len(rows) != 1 || rows[0].Status != 0 || len(rows[0].IDs) != 1 {
+		t.Errorf("requests: %+v", rows)
+	}
+}
+
+// Every request is noted, with what was sent and what was answered.
+func TestRequests(t *testing.T) {
+	tests := []struct {
+		fault string
+		want  int
+	}{
+		{`{"count":0}`, 200},
+		{`{"status":503}`, 503},
+		{`{"status":308,"location":"http://127.0.0.1:1/"}`, 308},
+		{`{"code":"resource_exhausted"}`, 429},
+		{`{"code":"invalid_argument","match":{"service_name":"shop"}}`, 400},
+		{`{"dropAfter":true}`, 0},
+	}
+	b := newBed(t, options{})
+	for _, tt := range tests {
+		b.post("/api/fault", tt.fault)
+		b.push(good(t, "a"), good(t, "b"))
+	}
+	var rows []attempt
+	b.get("/api/requests", &rows)
+	if len(rows) != len(tests) {
+		t.Fatalf("%d requests, want %d", len(rows), len(tests))
+	}
+	for i, row := range rows {
+		if row.Status != tests[i].want || fmt.Sprint(row.IDs) != "[a b]" || row.Number != i+1 || row.Bytes == 0 || row.Faulted != (i > 0) {
+			t.Errorf("fault %s: %+v", tests[i].fault, row)
+		}
+		if i > 0 && row.UnixNano <= rows[i-1].UnixNano {
+			t.Errorf("request %d: not after the one before", row.Number)
+		}
+	}
+	if b.get("/api/requests?since=4", &rows); len(rows) != 2 {
+		t.Errorf("after the 4th: %+v", rows)
+	}
+	b.post("/api/reset", "")
+	if b.get("/api/requests", &rows); rows == nil || len(rows) != 0 {
+		t.Errorf("after reset: %+v", rows)
 	}
 }
