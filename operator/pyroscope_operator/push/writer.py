@@ -32,8 +32,10 @@ QUEUE_BYTES = 64 << 20
 MAX_LINGER = 1.0
 """Seconds for which a profile waits for others to share its request."""
 
+SHUTDOWN = "Shutdown"
+"""Reason of drops: the process ended before the profile was taken."""
+
 _SOON = 0.001
-_SHUTDOWN = "Shutdown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class EndpointWriter:
         if refused := refusal(profile, labels, self._limits):
             self._ledger.dropped(profile.source, profile.labels, refused.reason, refused.message)
         elif self._ended.is_set():
-            self._ledger.dropped(profile.source, profile.labels, _SHUTDOWN, "came after the end")
+            self._ledger.dropped(profile.source, profile.labels, SHUTDOWN, "came after the end")
         else:
             self._enqueue(encode(profile, labels, self._monotonic()))
 
@@ -155,7 +157,7 @@ class EndpointWriter:
 
     def _end(self) -> None:
         for entry in self._queue.clear():
-            self._ledger.dropped(entry.source, entry.series, _SHUTDOWN, "not delivered before the end")
+            self._ledger.dropped(entry.source, entry.series, SHUTDOWN, "not delivered before the end")
         self._ledger.show(self._queue)
         self._ended.set()
 

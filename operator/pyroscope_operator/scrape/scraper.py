@@ -98,6 +98,8 @@ class Scraper:
             )
         elif prepared is Skipped.BASELINE:
             context.metrics.baselines.inc()
+        else:
+            context.metrics.empty.inc()
         return len(body)
 
     async def _prepared(self, body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared | Skipped:
