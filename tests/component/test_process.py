@@ -194,7 +194,9 @@ async def test_sigterm_ends_within_the_grace(tmp_path: Path) -> None:
         assert await running.ended(5) == 0
         assert 0.5 < asyncio.get_running_loop().time() - began < 2.5
     end = running.log[-1]
-    assert (end["level"], end["pushed"], end["lost"]) == ("WARNING", 0, {"Shutdown": here.scrapes}), "the last line tells the loss"
+    assert (end["level"], end["pushed"], end["lost"]) == ("WARNING", 0, {"Shutdown": here.scrapes}), (
+        "the last line tells the loss"
+    )
     assert not any("Traceback" in str(entry) for entry in running.log)
 
 
