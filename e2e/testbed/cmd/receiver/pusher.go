@@ -140,6 +140,5 @@ func (p *pusher) pushOne(ctx context.Context, from sender, s series) error {
 		UserAgent: from.userAgent,
 	}
 	s.parsed.describe(&m)
-	p.store.accept(m, s.raw.GetRawProfile())
-	return nil
+	return p.store.accept(m, s.raw.GetRawProfile())
 }

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,11 @@ func newBed(t *testing.T, o options) *bed {
 	if o.keep == 0 {
 		o.keep = 100
 	}
-	server := httptest.NewServer(newHandler(o))
+	handler, err := newHandler(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return &bed{t, server.URL, pushv1connect.NewPusherServiceClient(server.Client(), server.URL)}
 }
@@ -421,5 +427,40 @@ func TestRequests(t *testing.T) {
 	b.post("/api/reset", "")
 	if b.get("/api/requests", &rows); rows == nil || len(rows) != 0 {
 		t.Errorf("after reset: %+v", rows)
+	}
+}
+
+// What was accepted outlives the process, but for a line that it did not finish.
+func TestData(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	first := newBed(t, options{data: path})
+	first.push(good(t, "a"), good(t, "b"), rawSeries("c", []byte("junk")))
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(`{"metadata":{"seq":3`); err != nil {
+		t.Fatal(err)
+	}
+	second := newBed(t, options{data: path})
+	last := good(t, "d")
+	second.push(good(t, "a"), last)
+	third := newBed(t, options{data: path})
+	var rows []metadata
+	third.get("/api/profiles", &rows)
+	var got []string
+	for _, row := range rows {
+		got = append(got, fmt.Sprintf("%d%s%d", row.Seq, row.ID, row.DuplicateOf))
+	}
+	if want := "[1a0 2b0 3a1 4d0]"; fmt.Sprint(got) != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+	var s stats
+	if third.get("/api/stats", &s); s.Profiles != 4 || s.Duplicates != 1 || s.Kept != 4 {
+		t.Errorf("stats: %+v", s)
+	}
+	var body []byte
+	if third.get("/api/profiles/4/body", &body); !bytes.Equal(body, last.Samples[0].RawProfile) {
+		t.Error("the body is not what was sent")
 	}
 }
