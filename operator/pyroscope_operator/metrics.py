@@ -108,4 +108,17 @@ class Metrics:
         self.status_writes = self._counter("status_writes_total", "Status writes by result.", "result")
         self.events = self._counter("events_total", "Kubernetes Events created, by result.", "result")
         self.watch_events = self._counter("watch_events_total", "Watch events by resource and type.", "resource", "type")
+        self.watch_missed = self._counter(
+            "watch_missed_total",
+            "What the watches missed and a sweep found, by resource and change (deleted, or added).",
+            "resource",
+            "change",
+        )
+        self.swept = self._gauge(
+            "sweep_last_success_timestamp_seconds", "Unix time of the last comparison with a list, by resource.", "resource"
+        )
+        self.api_server_answered = self._gauge(
+            "api_server_last_success_timestamp_seconds",
+            "Unix time at which the API server last did what the operator asked for; while it is away, scraping goes on.",
+        )
         self.leader = self._gauge("lease_held", "1 while this process holds the Lease.")
