@@ -67,6 +67,7 @@ async def run(settings: Settings) -> None:
                 await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
             finally:
                 _tell_the_end(metrics)
+    await transport.closed()
 
 
 def _tell_the_end(metrics: Metrics) -> None:

@@ -90,7 +90,7 @@ class Lease:
                     free = {**_spec(lease), "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
                     await self._kube.write_lease(self._ref, {**lease, "spec": free})
         except (ApiError, TimeoutError) as error:
-            _LOG.info("the lease was not released, it will expire: %s", error)
+            _LOG.info("the lease was not released, it will expire: %s", str(error) or "no answer in time")
 
     async def _try(self) -> bool:
         """Take or renew; False when somebody else holds it. Raises ApiError.

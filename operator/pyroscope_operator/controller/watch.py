@@ -23,6 +23,7 @@ from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.errors import SettingsError
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.transport import closed, impatient
 
 _LOG = logging.getLogger(__name__)
 _PAUSE_SECONDS = 5.0
@@ -108,6 +109,13 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
     )
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """Kopf's event loop."""
+
+    async def create_connection(self, *args: Any, **options: Any) -> Any:
+        return await super().create_connection(*args, **impatient(options))
+
+
 class _Life:
     """One run of Kopf, on an event loop and in a thread of its own."""
 
@@ -120,7 +128,8 @@ class _Life:
     def run(self) -> str:
         """Returns why it ended; in a thread."""
         try:
-            asyncio.run(self._main())
+            with asyncio.Runner(loop_factory=_Loop) as runner:
+                runner.run(self._main())
         except asyncio.CancelledError:
             return "as asked"
         except Exception as error:
@@ -133,13 +142,16 @@ class _Life:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_left_behind)
         self._metrics.count_tasks("watch", loop)
-        # Not by Kopf's stop_flag: a thread that asyncio.run waits for would wait for the flag, also after Kopf has failed.
+        # Not by Kopf's stop_flag: a thread that the loop waits for would wait for the flag, also after Kopf has failed.
         self._task = loop.create_task(
             kopf.operator(registry=self._registry, settings=_settings(), clusterwide=True, standalone=True), name="kopf"
         )
         if self._stopping:
             self._task.cancel()
-        await self._task
+        try:
+            await self._task
+        finally:
+            await closed()
 
     def stop(self) -> None:
         """Have it end soon; from any thread."""
