@@ -30,7 +30,9 @@ from pyroscope_operator.push.fanout import Fanout
 from pyroscope_operator.push.writer import EndpointWriter
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
+from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Context
+from pyroscope_operator.scrape.workers import Workers
 from pyroscope_operator.settings import Settings
 from pyroscope_operator.standalone import Files
 from pyroscope_operator.web.server import Pages, serve
@@ -104,7 +106,10 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
         async with transport.open_transport() as to_targets, transport.open_transport() as to_pyroscope:
             client = PushClient(endpoint, to_pyroscope)
             fanout = Fanout([EndpointWriter(client, metrics, book, queue_bytes=size.parse(settings.queue_size))])
-            pool = ScrapePool(Context(Fetcher(to_targets), fanout, metrics, executor, time.time))
+            room = Room(size.parse(settings.body_memory))
+            metrics.body_memory.set_function(lambda: room.held)
+            workers = Workers(executor, _WORKERS)
+            pool = ScrapePool(Context(Fetcher(to_targets), fanout, metrics, room, workers, time.time))
             store = Store(metrics)
             yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics), fanout, book)
 

@@ -48,6 +48,9 @@ class Metrics:
             "profile_type",
         )
         self.scrape_bytes = self._counter("scrape_body_bytes_total", "Bytes of profile bodies received from targets.")
+        self.body_memory = self._gauge(
+            "scrape_body_memory_bytes", "Bytes of bodies that scrapes hold at this moment, being read, waiting or worked on."
+        )
         self.slots_skipped = self._counter(
             "scrape_slots_skipped_total", "Slots left out because the scrape before was still running."
         )

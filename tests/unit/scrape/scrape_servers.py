@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import httpx
 import pytest
 from aiohttp import web
 from scrape_fakes import GOROUTINE, scrape
@@ -15,7 +16,8 @@ from scrape_fakes import GOROUTINE, scrape
 from pyroscope_operator import transport
 from pyroscope_operator.errors import FetchError, ProfileError, ScrapeError
 from pyroscope_operator.model.target import Scrape
-from pyroscope_operator.scrape.fetch import Fetcher, request_for
+from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
+from pyroscope_operator.scrape.room import Room
 
 SECRET = "s3cr3t"
 
@@ -104,7 +106,16 @@ def at(address: str, what: Scrape | None = None, **fields: object) -> Scrape:
 async def fetch(what: Scrape) -> bytes:
     """Over a transport of its own: whatever it leaves open is a ResourceWarning."""
     async with transport.open_transport() as opened:
-        return await Fetcher(opened).fetch(request_for(what), what)
+        return await body_of(Fetcher(opened), what)
+
+
+async def body_of(fetcher: Fetcher, what: Scrape, request: httpx.Request | None = None) -> bytes:
+    return (await answer_of(fetcher, what, request)).body
+
+
+async def answer_of(fetcher: Fetcher, what: Scrape, request: httpx.Request | None = None) -> Answer:
+    async with Room(1 << 24).claim("shop") as claim:
+        return await fetcher.fetch(request or request_for(what), what, claim)
 
 
 async def failure(what: Scrape) -> ScrapeError:

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 import uvloop
 from aiohttp import web
-from scrape_servers import SECRET, at, failure, fetch, serving, talking, wire
+from scrape_servers import SECRET, at, body_of, failure, fetch, serving, talking, wire
 
 from pyroscope_operator import transport
 from pyroscope_operator.connection import MAX_INFORMATIONAL, MAX_OVERHEAD
@@ -105,7 +105,7 @@ async def test_the_next_request_is_not_answered_by_what_came_before_it(surplus: 
         what = at(address)
         fetcher, request = Fetcher(opened), request_for(what)
         for _ in range(3):
-            assert await fetcher.fetch(request, what) == b"body"
+            assert await body_of(fetcher, what, request) == b"body"
             await asyncio.sleep(0.05)
     assert connections == 3
 
@@ -125,7 +125,7 @@ async def test_answers_to_nothing_are_not_kept() -> None:
 
     async with talking(talk) as address, transport.open_transport() as opened:
         what = at(address)
-        assert await Fetcher(opened).fetch(request_for(what), what) == b"body"
+        assert await body_of(Fetcher(opened), what) == b"body"
         async with asyncio.timeout(5):
             await refused.wait()
 
@@ -161,7 +161,7 @@ def test_a_large_body_does_not_fail_the_next_request() -> None:
             what = at(server.address, timeout=0.3)
             fetcher, request = Fetcher(opened), request_for(what)
             for _ in range(5):
-                assert await fetcher.fetch(request, what) == large
+                assert await body_of(fetcher, what, request) == large
                 await asyncio.sleep(0.4)
             assert len(server.connections) == 1
 
@@ -216,7 +216,7 @@ async def test_mutated_answers_are_failures_and_nothing_else() -> None:
         fetcher, request = Fetcher(opened), request_for(what)
         for _ in range(1000):
             try:
-                await fetcher.fetch(request, what)
+                await body_of(fetcher, what, request)
             except ScrapeError as error:
                 results[error.reason] += 1
             else:
