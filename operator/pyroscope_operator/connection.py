@@ -38,10 +38,10 @@ class BoundedConnector(aiohttp.TCPConnector):
         self._factory = partial(_bounded, loop=self._loop)
 
 
-class Answer(aiohttp.ClientResponse):
+class PlainResponse(aiohttp.ClientResponse):
     """An answer without its reason phrase: nobody reads it, and httpx-aiohttp fails on one that is not UTF-8."""
 
-    async def start(self, connection: aiohttp.connector.Connection) -> Answer:
+    async def start(self, connection: aiohttp.connector.Connection) -> PlainResponse:
         await super().start(connection)
         self.reason = None
         return self

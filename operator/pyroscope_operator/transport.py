@@ -17,7 +17,7 @@ import uvloop
 from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
-from pyroscope_operator.connection import Answer, BoundedConnector
+from pyroscope_operator.connection import BoundedConnector, PlainResponse
 
 KEEPALIVE = 75.0
 """Seconds for which an idle connection is kept: above any usual scrape interval and
@@ -66,7 +66,7 @@ async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIter
     context = ssl_context or httpx.create_ssl_context()
     session = aiohttp.ClientSession(
         connector=BoundedConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=context),
-        response_class=Answer,
+        response_class=PlainResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,
