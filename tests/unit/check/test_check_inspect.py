@@ -160,6 +160,12 @@ class TestTwice:
         assert (found.file, found.at.line) == ("f2", 3)
         assert "f0:2" in found.message
 
+    @pytest.mark.parametrize("items", ["[*a, *a]", "[{<<: *a}, {<<: *a}]"])
+    def test_on_the_same_line(self, items: str) -> None:
+        item = f"{HEAD}{SPEC}".replace("\n", "\n  ").rstrip()
+        text = f"x: &a\n  {item}\nkind: List\nitems: {items}\n"
+        assert [path for _, path, _ in told(text)] == ["metadata.name"]
+
     def test_other_namespaces_and_names(self) -> None:
         text = "---\n".join(with_metadata(meta) for meta in ("{name: a}", "{name: b}", "{name: a, namespace: shop}"))
         assert findings(text) == []
