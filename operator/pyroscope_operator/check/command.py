@@ -66,9 +66,8 @@ def _inspected(inspector: Inspector, name: str) -> bool:
         else:
             with Path(name).open("rb") as stream:
                 inspector.inspect(name, stream)
-    except (OSError, ValueError) as error:  # a null character in a name is a ValueError
-        what = error.strerror if isinstance(error, OSError) else "not the name of a file"
-        sys.stderr.write(f"pyroscope-operator: {name}: {what}\n")
+    except OSError as error:
+        sys.stderr.write(f"pyroscope-operator: {name}: {error.strerror}\n")
         return False
     return True
 

@@ -58,10 +58,13 @@ class Inspector:
 
     def _repeated(self, ref: ObjectRef | None, where: str) -> list[Judged]:
         """That this object was there before, if it was."""
-        if ref is None or (first := self._seen.setdefault(ref, where)) == where:
+        if ref is None:
             return []
-        problem = Problem(("metadata", "name"), f"the same object is also in {first}: rename or remove one of them")
-        return [Judged("InvalidManifest", problem)]
+        if ref not in self._seen:
+            self._seen[ref] = where
+            return []
+        message = f"the same object is also in {self._seen[ref]}: rename or remove one of them"
+        return [Judged("InvalidManifest", Problem(("metadata", "name"), message))]
 
 
 def _named(manifest: Mapping[str, Any]) -> tuple[ObjectRef | None, str]:

@@ -42,7 +42,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["good.yaml", "missing.yaml"], 2),
         (["bad.yaml", "missing.yaml"], 2),
         (["."], 2),
-        (["a\0b"], 2),
     ],
 )
 def test_exit_codes(files: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:

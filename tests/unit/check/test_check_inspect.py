@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from pyroscope_operator.check.finding import MAX_FINDINGS
 from pyroscope_operator.check.inspect import Inspector
 from pyroscope_operator.manifest.read import MAX_FILE_BYTES
 
+ROOT = Path(__file__).parents[3]
 SPEC = "spec: {selector: {}}\n"
 OTHER = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
@@ -160,6 +163,12 @@ class TestTwice:
         assert (found.file, found.at.line) == ("f2", 3)
         assert "f0:2" in found.message
 
+    @pytest.mark.parametrize("items", ["[*a, *a]", "[{<<: *a}, {<<: *a}]"])
+    def test_on_the_same_line(self, items: str) -> None:
+        item = f"{HEAD}{SPEC}".replace("\n", "\n  ").rstrip()
+        text = f"x: &a\n  {item}\nkind: List\nitems: {items}\n"
+        assert [path for _, path, _ in told(text)] == ["metadata.name"]
+
     def test_other_namespaces_and_names(self) -> None:
         text = "---\n".join(with_metadata(meta) for meta in ("{name: a}", "{name: b}", "{name: a, namespace: shop}"))
         assert findings(text) == []
@@ -283,3 +292,13 @@ def test_a_finding_as_json() -> None:
     assert {key: made[key] for key in expected} == expected
     assert (made["reason"], made["severity"]) == ("InvalidSpec", "error")
     assert made["message"].startswith("at least one of selector and staticTargets")
+
+
+def test_what_the_docs_show() -> None:
+    """The manifests of the README are fine; the example with every field asks for nothing worse than what is not built yet."""
+    shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(shown) >= 2
+    assert not [finding for finding in findings(*shown) if not finding.note]
+    assert findings((ROOT / "docs/examples/pyroscopescrape-minimal.yaml").read_text()) == []
+    full = findings((ROOT / "docs/examples/pyroscopescrape-full.yaml").read_text())
+    assert {finding.reason for finding in full} == {"NotImplemented", "NamespaceNotAllowed"}
