@@ -42,6 +42,9 @@ def test_not_accepted(
     accepted = next(c for c in status["conditions"] if c["type"] == "Accepted")
     assert field in accepted["message"]
     assert not operator.scrapes()
+    told = eventually(lambda: cluster.events(namespace, name), "an Event")
+    assert told == [("Warning", reason, accepted["message"])]
+    assert reason in cluster.kubectl("describe", "pyscrape", "-n", namespace, name).partition("Events:")[2]
 
 
 def test_privileged_namespace_may_look_elsewhere(
@@ -163,3 +166,33 @@ def test_pyroscope_away(cluster: Cluster, receiver: Receiver, operator: Operator
     served = len(app.requests("/debug/pprof/goroutine"))
     eventually(lambda: len(receiver.profiles(pod="pushed", name="goroutine")) >= served, "nothing was lost")
     assert receiver.stats()["duplicates"] == 0
+    told = eventually(lambda: found if len(found := cluster.events(namespace, "checkout")) >= 2 else [], "both Events")
+    assert [(kind, reason) for kind, reason, _ in told] == [("Warning", "PushFailing"), ("Normal", "Delivered")]
+    assert "503" in told[0][2]
+
+
+def test_one_profile_type_refused_for_ever(
+    cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp
+) -> None:
+    """Delivering is False as long as it lasts, without flipping whenever one of the others is taken."""
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("picky", app.ip, {"app": "checkout"}))
+    receiver.fault(count=1_000_000, code="invalid_argument", match={"pod": "picky", "__name__": "goroutine"})
+    cluster.scrape(namespace, "checkout", _FAST)
+    cluster.wait_for(namespace, "checkout", "Delivering", "False/PushFailing")
+    since = _transition(cluster, namespace, "Delivering")
+    taken = len(receiver.profiles(pod="picky"))
+    eventually(lambda: len(receiver.profiles(pod="picky", name="mutex")) >= taken + 4, "the others are taken")
+    assert not receiver.profiles(pod="picky", name="goroutine")
+    found = next(c for c in cluster.status(namespace, "checkout")["conditions"] if c["type"] == "Delivering")
+    assert found["status"] == "False"
+    assert "series in trouble: 1 of 5; goroutine of picky" in found["message"]
+    assert _transition(cluster, namespace, "Delivering") == since
+    assert [reason for _, reason, _ in cluster.events(namespace, "checkout")] == ["PushFailing"]
+    receiver.fault(count=0)
+    cluster.wait_for(namespace, "checkout", "Delivering", "True/Delivered")
+
+
+def _transition(cluster: Cluster, namespace: str, kind: str) -> str:
+    found: str = next(c["lastTransitionTime"] for c in cluster.status(namespace, "checkout")["conditions"] if c["type"] == kind)
+    return found

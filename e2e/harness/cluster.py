@@ -66,12 +66,20 @@ class PodSpec:
 
 
 class Cluster:
-    """A control plane with the CRDs installed."""
+    """A control plane with the CRDs installed, as the administrator sees it."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, port: int = 0) -> None:
+        """`port`: that of another API server than the plane's own, which has the CRDs already."""
         self.plane = plane
-        self.api = plane.client(ADMIN_TOKEN)
+        self.api = plane.client(ADMIN_TOKEN, port)
+        self._kubeconfig = (
+            plane.write_kubeconfig(f"kubeconfig-{port}", {"token": ADMIN_TOKEN}, port) if port else plane.kubeconfig
+        )
         self._cache = ("--cache-dir", str(plane.folder / "kubectl-cache"))
+        if not port:
+            self._install()
+
+    def _install(self) -> None:
         self.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         self.kubectl("wait", "--for=condition=Established", "crd/pyroscopescrapes.pyroscope-operator.dev", "--timeout=30s")
         # Discovery lags behind, and kubectl believes its cache: both must know the new kind.
@@ -80,7 +88,7 @@ class Cluster:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run the real kubectl; returns what it printed."""
-        command = [str(BIN / "kubectl"), "--kubeconfig", str(self.plane.kubeconfig), *self._cache, *arguments]
+        command = [str(BIN / "kubectl"), "--kubeconfig", str(self._kubeconfig), *self._cache, *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout if check else done.stdout + done.stderr
@@ -112,6 +120,13 @@ class Cluster:
         """`<status>/<reason>` of a condition, such as `False/InvalidSpec`; empty where there is none."""
         conditions = self.status(namespace, name).get("conditions", ())
         return next((f"{c['status']}/{c['reason']}" for c in conditions if c["type"] == kind), "")
+
+    def events(self, namespace: str, name: str) -> list[tuple[str, str, str]]:
+        """Type, reason and message of the Events about an object, oldest first."""
+        found = self.api.get(f"/api/v1/namespaces/{namespace}/events").raise_for_status().json()["items"]
+        mine = [event for event in found if event["involvedObject"]["name"] == name]
+        mine.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        return [(event["type"], event["reason"], event["message"]) for event in mine]
 
     def wait_for(self, namespace: str, name: str, kind: str, wanted: str, timeout: float = 60) -> None:
         def reached() -> bool:

@@ -1,10 +1,12 @@
-"""The parts around the control plane: demo apps, receiver, operator."""
+"""The parts around the control plane: demo apps, hostile targets, receiver, operator."""
 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,27 @@ class DemoApp(Child):
         """Finished profile requests, oldest first."""
         answer = httpx.get(f"http://{self.address}/-/requests", params={"since": since}, trust_env=False)
         return [entry for entry in answer.raise_for_status().json() if entry["path"].startswith(path)]
+
+
+class Hostile(Child):
+    """Every target that nobody wants to meet, on all loopback addresses, by `/hostile/<kind>/`."""
+
+    def __init__(self, folder: Path, name: str = "hostile", port: int = 0, canary: str = "127.0.0.99") -> None:
+        """`canary` is where its redirects point at."""
+        super().__init__(name, [BIN / "hostile", "--listen", f"0.0.0.0:{port}", "--canary", canary], folder)
+        self.port = int(self.announcement()["listening"].rpartition(":")[2])
+
+    def _get(self, page: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/-/{page}", trust_env=False).raise_for_status().json()
+        return found
+
+    def ports(self) -> dict[str, int]:
+        """Of the kinds that a path can't choose."""
+        return {kind: int(address.rpartition(":")[2]) for kind, address in self._get("addresses").items()}
+
+    def hits(self) -> dict[str, Any]:
+        """`kinds` by name: how many `requests` came, and how many are still being answered (`busy`); and `canary`."""
+        return self._get("hits")
 
 
 class Receiver(Child):
@@ -121,6 +144,32 @@ class Operator(Child):
             for target in found["targets"]
             for scrape in target["scrapes"]
         }
+
+    def end(self, within: float = 20.0) -> float:
+        """SIGTERM, and what `ended` says."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended(within)
+
+    def ended(self, within: float = 20.0) -> float:
+        """After a signal: it must end in order within so many seconds, and have nothing to complain of; returns the seconds."""
+        began = time.monotonic()
+        code = self.process.wait(within)
+        took = time.monotonic() - began
+        assert code == 0, f"{self.name} ended with {code}: {self.log_tail()}"
+        self.check_log()
+        return took
+
+    def check_log(self) -> None:
+        """No bug, and nothing that is no line of the log: a traceback, a task or a connection that nobody has ended."""
+        wrong = [line for line in self.log_lines() if line["level"] in {"ERROR", "CRITICAL"}]
+        assert not wrong, f"{self.name}: {wrong}"
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A sample of /metrics, without the prefix of our own; 0 where there is none."""
+        pairs = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+        wanted = f"pyroscope_operator_{name}" + (f"{{{pairs}}}" if pairs else "")
+        found = [line.rpartition(" ") for line in self.get("/metrics").raise_for_status().text.splitlines()]
+        return next((float(value) for sample, _, value in found if sample == wanted), 0.0)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Every line of the log, which must be JSON."""

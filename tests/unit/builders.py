@@ -76,7 +76,7 @@ def target(name: str = "web-0", **fields: Any) -> Target:
         "container": "app",
         "scheme": "http",
         "address": "10.0.0.1:6060",
-        "labels": Labels({"service_name": "shop/app"}),
+        "labels": Labels({"service_name": "shop/app", "pod": name}),
     }
     return Target(**{**known, **fields})
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import dataclass
 
+from pyroscope_operator.controller.events import EventRecorder
 from pyroscope_operator.controller.kube import Kube, load_configuration, open_kube
 from pyroscope_operator.controller.lease import Lease
 from pyroscope_operator.controller.status import StatusWriter
@@ -50,6 +50,7 @@ class Controller:
         LeaseLost when another operator has taken over; scraping has stopped then.
         """
         async with open_kube(await load_configuration()) as kube:
+            self._metrics.api_server_answered.set_function(lambda: kube.answered_at)
             await _require_crd(kube)
             settings = self._settings
             lease = Lease(kube, settings.lease, settings.identity, settings.lease_duration)
@@ -64,30 +65,35 @@ class Controller:
 
     async def _lead(self, kube: Kube, lease: Lease) -> None:
         settings, engine = self._settings, self._engine
-        sweep = Sweep(kube, engine.store, settings.sweep_period)
+        watch = Watch(engine.store, self._metrics)
+        sweep = Sweep(kube, engine.store, settings.sweep_period, self._metrics, watch.restart)
         self.waiting_for = "the first list of objects and pods"
         async with asyncio.TaskGroup() as group:
             group.create_task(lease.hold(), name="lease")
-            group.create_task(Watch(engine.store, self._metrics).run(), name="watch")
+            group.create_task(watch.run(), name="watch")
             group.create_task(engine.run(), name="engine")
             await sweep.wait_until_synced()
             _LOG.info("synced", extra={"objects": len(engine.store.objects), "pods": len(engine.store.pod_uids())})
             engine.synced.set()
             self.waiting_for = ""
             group.create_task(sweep.run(), name="sweep")
-            status = StatusWriter(kube, engine, self._metrics, settings.status_interval, time.time)
+            events = EventRecorder(kube, self._metrics, settings.identity)
+            status = StatusWriter(kube, engine, self._metrics, events, interval=settings.status_interval)
             group.create_task(status.run(), name="status")
 
 
 async def _require_crd(kube: Kube) -> None:
     """Wait for the API server; fail early, and say how to mend it, when the CRD is not installed."""
+    said = ""
     while True:
         try:
             await kube.object_uids()
         except ApiError as error:
             if error.status == 404:
                 raise ClusterError("CRDNotInstalled", "the cluster has no PyroscopeScrapes: kubectl apply -f crds/") from error
-            _LOG.warning("waiting for the API server: %s", error)
+            if said != str(error):
+                _LOG.warning("waiting for the API server: %s", error)
+            said = str(error)
             await asyncio.sleep(_RETRY_SECONDS)
         else:
             return

@@ -1,13 +1,15 @@
-"""Writes the status of the objects: server-side apply, compared before sending."""
+"""Writes the status of the objects: server-side apply, compared before sending; and an Event when it flips."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pyroscope_operator.controller.events import EventRecorder, flips
 from pyroscope_operator.controller.kube import Kube
 from pyroscope_operator.engine.conditions import Observation
 from pyroscope_operator.engine.engine import Engine
@@ -25,6 +27,11 @@ _SETTLE_SECONDS = 60.0
 _REFRESH_SECONDS = 300.0
 """Times alone are written this often: each write wakes every watcher of the object."""
 
+_ABOUT_ONE_OBJECT = frozenset({400, 403, 404, 409, 413, 422})
+"""HTTP statuses that say nothing of the next object."""
+_GONE = frozenset({404, 409})
+"""Those that mean: deleted, or made anew, meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Written:
@@ -38,14 +45,26 @@ class _Written:
 class StatusWriter:
     """The one task that writes status. Clock in Unix seconds."""
 
-    def __init__(self, kube: Kube, engine: Engine, metrics: Metrics, interval: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        engine: Engine,
+        metrics: Metrics,
+        events: EventRecorder,
+        *,
+        interval: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._kube = kube
+        self._events = events
         self._engine = engine
         self._metrics = metrics
         self._interval = interval
         """Seconds between two writes of one object, at least."""
         self._clock = clock
         self._written: dict[ObjectRef, _Written] = {}
+        self._refusals: dict[ObjectRef, int] = {}
+        """HTTP status of the last refusal that was about one object and is not over."""
         self._failing = False
         self._started = clock()
 
@@ -66,6 +85,7 @@ class StatusWriter:
         observations = self._engine.observations()
         for gone in self._written.keys() - observations.keys():
             del self._written[gone]
+            self._refusals.pop(gone, None)
         for ref, seen in observations.items():
             found = self._engine.store.objects.get(ref)
             if found is None:
@@ -89,14 +109,23 @@ class StatusWriter:
         try:
             await self._kube.apply_status(found.ref, found.uid, fresh)
         except ApiError as error:
-            self._metrics.status_writes.labels(error.reason).inc()
-            if error.status not in {404, 409}:  # deleted or made anew meanwhile
-                raise
-            self._written[found.ref] = _Written(found.uid, before.status, now)
+            self._refused(found, error, _Written(found.uid, before.status, now))
             return
         self._metrics.status_writes.labels("ok").inc()
         self._failing = False
         self._written[found.ref] = _Written(found.uid, fresh, now)
+        self._refusals.pop(found.ref, None)
+        await self._events.record(found.ref, found.uid, flips(before.status, fresh))
+
+    def _refused(self, found: ScrapeObject, error: ApiError, written: _Written) -> None:
+        """One object must not keep the others from their status: it waits out its interval. Raises what concerns all."""
+        self._metrics.status_writes.labels(error.reason).inc()
+        if error.status not in _ABOUT_ONE_OBJECT:
+            raise error
+        self._written[found.ref] = written
+        if error.status not in _GONE and error.status != self._refusals.get(found.ref):
+            self._refusals[found.ref] = error.status
+            _LOG.warning("can't write status: %s", error, extra={"object": str(found.ref)})
 
     def _settling(self, found: ScrapeObject, seen: Observation, now: float) -> bool:
         """Whether a restart is all that is new: Ready must not flip because of it."""

@@ -13,7 +13,7 @@ from typing import Literal
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.engine.verdict import Verdict
 from pyroscope_operator.model.target import Target
-from pyroscope_operator.push.delivery import Delivery
+from pyroscope_operator.push.delivery import PUSH_FAILING, QUEUE_FULL, Delivery, Trouble
 from pyroscope_operator.scrape.pool import LoopState
 
 
@@ -59,6 +59,15 @@ class Observation:
     def failed(self) -> list[LoopState]:
         """The loops whose last scrape failed, in an order that stays."""
         return sorted((s for s in self.loops if s.health.up is False), key=_order)
+
+    @cached_property
+    def troubled(self) -> list[tuple[LoopState, Trouble]]:
+        """The loops whose last profile was not taken, in an order that stays. Series that are no longer scraped don't count."""
+        if not self.delivery.troubles:
+            return []
+        troubles = dict(self.delivery.troubles)
+        found = [(s, troubles[s.scrape.labels]) for s in self.loops if s.scrape.labels in troubles]
+        return sorted(found, key=lambda pair: _order(pair[0]))
 
 
 def _fails(states: Sequence[LoopState]) -> bool:
@@ -124,12 +133,26 @@ def _scraping(seen: Observation) -> Aspect:
 
 
 def _delivering(seen: Observation) -> Aspect:
-    delivery = seen.delivery
-    if delivery.failures:
-        return Aspect("False", delivery.reason or "PushFailing", delivery.message or "the last push failed")
-    if delivery.last_push is not None:
+    if (trouble := _delivery_trouble(seen)) is not None:
+        return trouble
+    if seen.delivery.last_push is not None:
         return Aspect("True", "Delivered", "profiles arrive")
     return _idle(seen) or Aspect("Unknown", "NothingPushed", "no profile has been pushed yet")
+
+
+def _delivery_trouble(seen: Observation) -> Aspect | None:
+    """What keeps profiles from arriving. What is no longer scraped has no trouble: nobody could end it."""
+    troubled = seen.troubled
+    full = any(trouble.reason == QUEUE_FULL for _, trouble in troubled)
+    reason = QUEUE_FULL if full else PUSH_FAILING
+    if seen.loops and seen.delivery.waiting is not None:
+        lost = "; the queue is full, the oldest profiles are lost" if full else ""
+        return Aspect("False", reason, seen.delivery.waiting + lost)
+    if not troubled:
+        return None
+    first, trouble = troubled[0]
+    what = f"{first.scrape.profile.type} of {label_of(first.scrape.target)}"
+    return Aspect("False", reason, f"series in trouble: {len(troubled)} of {len(seen.loops)}; {what}: {trouble.message}")
 
 
 def _ready(seen: Observation, found: Mapping[str, Aspect]) -> Aspect:

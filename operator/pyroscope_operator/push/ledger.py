@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 
 from pyroscope_operator.errors import PushError
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.batch import Entry
-from pyroscope_operator.push.delivery import PUSH_FAILING, QUEUE_FULL, DeliveryBook
+from pyroscope_operator.push.delivery import PUSH_FAILING, QUEUE_FULL, DeliveryBook, Trouble
 from pyroscope_operator.push.queue import Queue
 
 
@@ -33,27 +34,34 @@ class Ledger:
 
     def sent(self, entries: Iterable[Entry]) -> None:
         """These were taken."""
-        sources = [entry.source for entry in entries]
-        self._metrics.profiles_sent.labels(self._endpoint).inc(len(sources))
+        by_source: dict[ObjectRef, list[Labels]] = {}
+        for entry in entries:
+            by_source.setdefault(entry.source, []).append(entry.series)
+        self._metrics.profiles_sent.labels(self._endpoint).inc(sum(map(len, by_source.values())))
         now = self._clock()
-        for source in set(sources):
-            self._book.record_sent(source, now)
+        for source, series in by_source.items():
+            self._book.record_sent(source, series, now)
 
-    def dropped(self, source: ObjectRef, reason: str, message: str) -> None:
-        """A profile of `source` will never arrive. `reason` is CamelCase, fit for a metric."""
+    def dropped(self, source: ObjectRef, series: Labels, reason: str, message: str) -> None:
+        """A profile of `series` will never arrive. `reason` is CamelCase, fit for a metric."""
         self._metrics.profiles_dropped.labels(self._endpoint, reason).inc()
         status = QUEUE_FULL if reason == QUEUE_FULL else PUSH_FAILING
-        self._tell(source, status, f"{reason}: {message}", dropped=True)
+        self._book.record_trouble(source, series, self._trouble(status, f"{reason}: {message}"), dropped=True)
 
-    def delayed(self, sources: Iterable[ObjectRef], error: PushError) -> None:
-        """Profiles of these wait because of `error`."""
+    def refused(self, entries: Iterable[Entry], error: PushError) -> None:
+        """These will be sent again: the endpoint works, but did not take them."""
+        for entry in entries:
+            self._book.record_trouble(entry.source, entry.series, self._trouble(PUSH_FAILING, str(error)), dropped=False)
+
+    def waiting(self, sources: Iterable[ObjectRef], error: PushError) -> None:
+        """Profiles of these wait because the endpoint fails."""
         for source in sources:
-            self._tell(source, PUSH_FAILING, str(error), dropped=False)
+            self._book.record_waiting(source, f"{self._endpoint}: {error}")
 
     def show(self, queue: Queue) -> None:
         """The gauges of the queue."""
         self._metrics.queue_bytes.labels(self._endpoint).set(queue.bytes)
         self._metrics.queue_profiles.labels(self._endpoint).set(len(queue))
 
-    def _tell(self, source: ObjectRef, status: str, message: str, *, dropped: bool) -> None:
-        self._book.record_failed(source, status, f"{self._endpoint}: {message}", self._clock(), dropped=dropped)
+    def _trouble(self, status: str, message: str) -> Trouble:
+        return Trouble(status, f"{self._endpoint}: {message}")

@@ -23,6 +23,7 @@ from pyroscope_operator.transport import NETWORK_ERRORS, cause
 USER_AGENT = f"pyroscope-operator/{__version__}"
 _MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NO_URL = "the target redirects to no valid URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,15 @@ def request_for(scrape: Scrape) -> httpx.Request:
     """The request of a scrape; it is built once and sent at every slot."""
     query = urlencode(scrape.query)
     url = f"{scrape.target.scheme}://{scrape.target.address}{scrape.profile.path}" + (f"?{query}" if query else "")
-    return _get(url, scrape.timeout)
+    return _get(url)
 
 
-def _get(url: str | httpx.URL, timeout: float) -> httpx.Request:
+def _get(url: str | httpx.URL) -> httpx.Request:
     # `identity`: a target behind a gzip middleware would compress its profile twice.
+    # No timeouts, as `fetch` bounds the whole: aiohttp lets a read timeout go on after a body above 128 KiB
+    # was read, and it then fails the next request on that connection.
     headers = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
-    return httpx.Request("GET", url, headers=headers, extensions={"timeout": {"connect": timeout, "read": timeout}})
+    return httpx.Request("GET", url, headers=headers)
 
 
 class Fetcher:
@@ -64,7 +67,7 @@ class Fetcher:
                 return await self._follow(request, scrape, claim)
         except TimeoutError as error:
             raise FetchError("Timeout", f"no complete answer within {scrape.timeout:g}s") from error
-        except (*NETWORK_ERRORS, httpx.InvalidURL) as error:
+        except NETWORK_ERRORS as error:
             raise _translated(error) from error
 
     async def _follow(self, request: httpx.Request, scrape: Scrape, claim: Claim) -> Answer:
@@ -73,7 +76,7 @@ class Fetcher:
             try:
                 location = response.headers.get("location")
                 if response.status_code in _REDIRECTS and location and scrape.follow_redirects:
-                    request = _redirected(request, location, scrape.timeout)
+                    request = _redirected(request, location)
                     continue
                 encoded = _is_encoded(response)
                 return Answer(await _read(response, scrape.body_limit, claim), encoded)
@@ -82,12 +85,15 @@ class Fetcher:
         raise FetchError("TooManyRedirects", f"more than {_MAX_REDIRECTS} redirects")
 
 
-def _redirected(request: httpx.Request, location: str, timeout: float) -> httpx.Request:
+def _redirected(request: httpx.Request, location: str) -> httpx.Request:
     """The next request; a target must not aim the operator at other hosts."""
-    url = request.url.join(location)
+    try:
+        url = request.url.join(location)
+    except httpx.InvalidURL as error:
+        raise FetchError("RedirectRefused", _NO_URL) from error
     if url.host != request.url.host or url.scheme not in {"http", "https"}:
         raise FetchError("RedirectRefused", "the target redirects to another host")
-    return _get(url, timeout)
+    return _get(url)
 
 
 def _is_encoded(response: httpx.Response) -> bool:
@@ -118,10 +124,17 @@ def _translated(error: Exception) -> FetchError:
     match source:
         case aiohttp.ClientConnectorError():
             return FetchError("ConnectFailed", f"cannot connect: {cause(source)}")
-        case TimeoutError():
-            return FetchError("Timeout", "the target did not answer in time")
+        case aiohttp.InvalidURL():  # our own URLs are valid
+            return FetchError("RedirectRefused", _NO_URL)
         case aiohttp.ClientPayloadError():
             return FetchError("Truncated", "the connection ended before the body did")
+        case aiohttp.ServerDisconnectedError():
+            return FetchError("ConnectionLost", "the target closed the connection without an answer")
         case aiohttp.ClientConnectionError() | OSError():
             return FetchError("ConnectionLost", f"the connection ended without an answer: {cause(source)}")
-    return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(source).__name__})")
+    return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(_innermost(source)).__name__})")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The error that the parser raised, behind those that libraries wrapped it in."""
+    return error if error.__cause__ is None else _innermost(error.__cause__)

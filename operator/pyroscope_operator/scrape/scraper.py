@@ -134,6 +134,8 @@ class Scraper:
             )
         elif prepared is Skipped.BASELINE:
             context.metrics.baselines.inc()
+        else:
+            context.metrics.empty.inc()
         if computer is not None:
             self._keep_baseline(scrape, computer)
         return len(answer.body)

@@ -23,7 +23,8 @@ T = TypeVar("T")
 class Cost:
     """What the jobs of one scrape cost: the last one's CPU seconds, or half of what was expected before if that is more."""
 
-    seconds: float = 0.0
+    seconds: float = _SLOW
+    """At first nothing is known: quick, but behind those who have shown it."""
 
     def add(self, seconds: float) -> None:
         self.seconds = max(seconds, self.seconds / 2)
@@ -33,7 +34,8 @@ class Workers:
     """Gives the threads of an executor to jobs: those that were cheap the last time come first.
 
     Jobs that were slow get all threads but one, so a quick one never waits for a slow one
-    to end.  How long a job takes is known only afterwards: a new scrape counts as quick.
+    to end.  How long a job takes is known only afterwards: a new scrape counts as quick, but comes behind
+    those that are known to be, lest a crowd of new targets holds up the old ones.
     """
 
     def __init__(self, executor: Executor, threads: int) -> None:

@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyroscope_operator.controller.kube import Kube
+from pyroscope_operator.controller.sweep import Sweep
+from pyroscope_operator.engine.store import Store
 from pyroscope_operator.errors import ApiError
+from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 
 
@@ -18,14 +21,18 @@ def _nothing() -> None: ...
 class FakeKube(Kube):
     """The same methods as Kube, over dictionaries.
 
-    `away`: no call gets through; `refuse`: the HTTP status of every answer; `hang`: there is none;
+    `away`: no call gets through; `refuse`: the HTTP status of every answer, `refuse_call`: of those to one call,
+    `refuse_object`: of those about the status of one object; `hang`: there is none; `slow`: seconds until there is one;
     `meanwhile`: called just before a Lease is written, once, or in a list of pods; `calls`: what was asked for.
     """
 
     def __init__(self) -> None:
         self.away = False
         self.refuse = 0
+        self.refuse_call: dict[str, int] = {}
+        self.refuse_object: dict[ObjectRef, int] = {}
         self.hang = False
+        self.slow = 0.0
         self.meanwhile: Callable[[], None] = _nothing
         self.calls: list[str] = []
         self.lease: dict[str, Any] | None = None
@@ -33,11 +40,15 @@ class FakeKube(Kube):
         self.pods: dict[ObjectRef, str] = {}
         self.objects: dict[ObjectRef, str] = {}
         self.statuses: list[tuple[ObjectRef, str, dict[str, Any]]] = []
+        self.events: list[dict[str, Any]] = []
 
     async def _call(self, name: str) -> None:
         self.calls.append(name)
+        if name in self.refuse_call:
+            raise ApiError(self.refuse_call[name], name)
         if self.hang:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.slow)
         if self.away or self.refuse:
             raise ApiError(0 if self.away else self.refuse, name)
 
@@ -53,7 +64,13 @@ class FakeKube(Kube):
 
     async def apply_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> None:
         await self._call("status")
+        if ref in self.refuse_object:
+            raise ApiError(self.refuse_object[ref], "status")
         self.statuses.append((ref, uid, dict(status)))
+
+    async def create_event(self, event: Mapping[str, Any]) -> None:
+        await self._call("event")
+        self.events.append(dict(event))
 
     async def read_lease(self, ref: ObjectRef) -> dict[str, Any] | None:
         await self._call("read")
@@ -80,3 +97,9 @@ class FakeKube(Kube):
     @property
     def holder(self) -> str:
         return self.lease["spec"]["holderIdentity"] if self.lease else ""
+
+
+def sweep_of(
+    kube: Kube, store: Store, period: float, metrics: Metrics | None = None, restart: Callable[[], None] = _nothing
+) -> Sweep:
+    return Sweep(kube, store, period, metrics or Metrics(), restart)

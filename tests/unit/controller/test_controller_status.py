@@ -12,6 +12,7 @@ import httpx
 import pytest
 from controller_fakes import FakeKube
 
+from pyroscope_operator.controller.events import EventRecorder
 from pyroscope_operator.controller.status import StatusWriter
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.reconciler import Reconciler
@@ -44,7 +45,8 @@ class Bed:
         policy = Policy(privileged_namespaces=None, body_limit=1 << 20)
         self.engine = Engine(store, pool, Reconciler(store, pool, self.book, policy, metrics), Fanout([]), self.book)
         self.put(status=status or {})
-        self.writer = StatusWriter(self.kube, self.engine, metrics, 10.0, lambda: self.now)
+        events = EventRecorder(self.kube, metrics, "test", lambda: self.now)
+        self.writer = StatusWriter(self.kube, self.engine, metrics, events, interval=10.0, clock=lambda: self.now)
 
     def put(self, generation: int = 1, uid: str = "u", status: dict[str, Any] | None = None, **spec: Any) -> None:
         meta = {"namespace": "shop", "name": "checkout", "uid": uid, "generation": generation}
@@ -75,11 +77,11 @@ async def test_written_when_something_changes_and_not_more_often_than_allowed() 
 async def test_times_alone_are_written_every_five_minutes() -> None:
     bed = Bed()
     await bed.look()
-    bed.book.record_sent(_REF, 1001)
+    bed.book.record_sent(_REF, [], 1001)
     assert await bed.look(20) == 2, "Delivering has become True"
-    bed.book.record_sent(_REF, 1100)
+    bed.book.record_sent(_REF, [], 1100)
     assert await bed.look(100) == 2
-    bed.book.record_sent(_REF, 1290)
+    bed.book.record_sent(_REF, [], 1290)
     assert await bed.look(201) == 3
 
 
@@ -108,9 +110,10 @@ async def test_an_object_that_went_meanwhile_is_no_error(status: int) -> None:
     assert bed.kube.statuses[0][1] == "namesake"
 
 
-async def test_refusals_are_raised() -> None:
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+async def test_refusals_that_concern_all_objects_are_raised(status: int) -> None:
     bed = Bed()
-    bed.kube.refuse = 403
+    bed.kube.refuse = status
     with pytest.raises(ApiError):
         await bed.look()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from controller_fakes import FakeKube
 
+from pyroscope_operator.controller.events import EventRecorder
 from pyroscope_operator.controller.status import StatusWriter
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.engine.conditions import Observation
@@ -30,10 +31,16 @@ UP = Health(up=True, last_scrape=EPOCH - 5, last_success=EPOCH - 5, scrapes=1)
 SENT = Delivery(last_push=EPOCH - 4)
 
 
-def observation(health: Health = UP, delivery: Delivery = SENT, generation: int = 1, source: ObjectRef = SHOP) -> Observation:
+def observation(
+    health: Health = UP,
+    delivery: Delivery = SENT,
+    generation: int = 1,
+    source: ObjectRef = SHOP,
+    verdict: Verdict = Verdict("Accepted", "fine"),  # noqa: B008 - frozen
+) -> Observation:
     scrape = Scrape(source, TARGET, GOROUTINE, 15.0, 15.0, 1 << 20)
     plan = ObjectPlan(targets=[TARGET], scrapes=[scrape])
-    return Observation(generation, Verdict("Accepted", "fine"), plan, [LoopState(scrape, health, 0.0)], delivery)
+    return Observation(generation, verdict, plan, [LoopState(scrape, health, 0.0)], delivery)
 
 
 @dataclass
@@ -56,7 +63,17 @@ class Desk:
 
     def __init__(self, objects: Objects, now: float = EPOCH) -> None:
         self.kube, self.metrics, self.now = FakeKube(), Metrics(), now
-        self.writer = StatusWriter(self.kube, objects, self.metrics, 10.0, lambda: self.now)  # type: ignore[arg-type]
+        self.writer = StatusWriter(
+            self.kube,
+            objects,  # type: ignore[arg-type]
+            self.metrics,
+            EventRecorder(self.kube, self.metrics, "test", self.clock),
+            interval=10.0,
+            clock=self.clock,
+        )
+
+    def clock(self) -> float:
+        return self.now
 
     async def look(self, after: float = 0.0) -> int:
         """Returns how many statuses have been written in all."""
@@ -174,3 +191,24 @@ async def test_a_new_object_does_not_wait_for_the_interval_of_the_deleted_one() 
     assert await desk.look(1) == 1
     objects.put(observation())
     assert await desk.look(1) == 2
+
+
+@pytest.mark.parametrize("error", [400, 403, 413, 422])
+async def test_an_object_whose_status_is_refused_keeps_no_other_from_its_own(
+    error: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects = Objects()
+    for ref in (SHOP, CART):
+        objects.put(observation(source=ref), ref)
+    desk = Desk(objects)
+    desk.kube.refuse_object = {SHOP: error}
+    for _ in range(31):
+        await desk.look(1)
+    assert [ref for ref, _, _ in desk.kube.statuses] == [CART]
+    assert desk.kube.calls.count("status") == 1 + 4, "the other one is tried once per interval"
+    assert [record.message for record in caplog.records].count(
+        f"can't write status: ApiServerRefused: status: the API server answered {error}"
+    ) == 1
+    desk.kube.refuse_object = {}
+    await desk.look(10)
+    assert [ref for ref, _, _ in desk.kube.statuses] == [CART, SHOP]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from builders import EPOCH, target
@@ -12,15 +13,22 @@ from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.engine.conditions import Observation, aspects
 from pyroscope_operator.engine.verdict import Verdict
 from pyroscope_operator.model.target import STATIC, Target
-from pyroscope_operator.push.delivery import PUSH_FAILING, QUEUE_FULL, Delivery
+from pyroscope_operator.push.delivery import PUSH_FAILING, QUEUE_FULL, Delivery, Trouble
+from pyroscope_operator.scrape.pool import LoopState
 
 SICK = target("web-1", healthy=False)
 FIXED = target("", pod_uid=STATIC, container="", address="db:6060")
 DELIVERED = Delivery(last_push=EPOCH)
-FAILING = Delivery(last_push=EPOCH, failures=2, reason=PUSH_FAILING, message="default: EndpointDown, connection refused")
-NEVER_PUSHED = Delivery(failures=1, reason=PUSH_FAILING, message="default: Unauthenticated")
-FULL = Delivery(failures=1, reason=QUEUE_FULL, message="default: queue of 1 MiB is full")
-RECOVERED = Delivery(last_push=EPOCH, failures=0, reason=PUSH_FAILING, message="old", dropped=3)
+FAILING = Delivery(last_push=EPOCH, waiting="default: Unreachable: connection refused")
+NEVER_PUSHED = Delivery(waiting="default: Unauthorized: HTTP 401")
+RECOVERED = Delivery(last_push=EPOCH, dropped=3)
+REFUSED = Trouble(PUSH_FAILING, "default: Rejected: HTTP 400, invalid_argument")
+LOST = Trouble(QUEUE_FULL, "default: QueueFull: no room, the oldest went")
+
+
+def troubled(trouble: Trouble, *loops: LoopState, **fields: Any) -> Delivery:
+    """Others are taken, but the last profile of these was not."""
+    return Delivery(**{"last_push": EPOCH, "troubles": tuple((s.scrape.labels, trouble) for s in loops), "dropped": 9, **fields})
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,11 @@ HEALTHY = [
     Case("all up", seen(loop(), loop(kind="mutex"), delivery=DELIVERED), "True AllUp"),
     Case("nothing pushed yet", seen(loop()), "True AllUp", delivering="Unknown NothingPushed"),
     Case("delivery has recovered", seen(loop(), delivery=RECOVERED), "True AllUp"),
+    Case(
+        "the series in trouble is no longer scraped",
+        seen(loop(), delivery=troubled(REFUSED, loop(kind="mutex"), loop(of="web-9"))),
+        "True AllUp",
+    ),
     Case("static target", seen(loop(of=FIXED), delivery=DELIVERED), "True AllUp"),
     Case(
         "one target up, one down",
@@ -139,6 +152,16 @@ NOTHING_WANTED = [
         "Unknown Suspended",
     ),
 ]
+NOTHING_WANTED += [
+    Case(
+        "suspended while Pyroscope is away",
+        seen(plan=None, delivery=NEVER_PUSHED),
+        "True Suspended",
+        "Unknown Suspended",
+        "Unknown Suspended",
+        "Unknown Suspended",
+    ),
+]
 NOT_READY = [
     refused("InvalidSpec"),
     refused("NotImplemented"),
@@ -206,7 +229,24 @@ NOT_READY = [
     ),
     Case("push failing", seen(loop(), delivery=FAILING), "False PushFailing", delivering="False PushFailing"),
     Case("never pushed", seen(loop(), delivery=NEVER_PUSHED), "False PushFailing", delivering="False PushFailing"),
-    Case("queue full", seen(loop(), delivery=FULL), "False QueueFull", delivering="False QueueFull"),
+    Case(
+        "queue full",
+        seen(loop(), delivery=troubled(LOST, loop(), waiting="default: Unreachable: connection refused")),
+        "False QueueFull",
+        delivering="False QueueFull",
+    ),
+    Case(
+        "profiles were lost, and others are taken again",
+        seen(loop(), loop(kind="mutex"), delivery=troubled(LOST, loop())),
+        "False QueueFull",
+        delivering="False QueueFull",
+    ),
+    Case(
+        "one profile type is refused for ever",
+        seen(loop(), loop(kind="mutex"), delivery=troubled(REFUSED, loop())),
+        "False PushFailing",
+        delivering="False PushFailing",
+    ),
     Case(
         "push failing and all down",
         seen(loop(DOWN), delivery=FAILING),
@@ -268,7 +308,17 @@ def test_conditions(case: Case) -> None:
             "targets down: 1 of 2; memory of web-1: HTTPStatus, answered 404",
         ),
         (seen(loop(), loop(UNTRIED, "web-1")), "Ready", "1 of 2 scrapes have been tried"),
-        (seen(loop(), delivery=FAILING), "Ready", "default: EndpointDown, connection refused"),
+        (seen(loop(), delivery=FAILING), "Ready", "default: Unreachable: connection refused"),
+        (
+            seen(loop(of="web-1"), loop(), loop(kind="mutex"), delivery=troubled(REFUSED, loop(of="web-1"), loop())),
+            "Delivering",
+            "series in trouble: 2 of 3; memory of web-0: default: Rejected: HTTP 400, invalid_argument",
+        ),
+        (
+            seen(loop(), delivery=troubled(LOST, loop(), waiting="default: Unreachable: connection refused")),
+            "Delivering",
+            "default: Unreachable: connection refused; the queue is full, the oldest profiles are lost",
+        ),
         (seen(plan=ObjectPlan(bug=ValueError("secret"))), "Discovered", "a bug of the operator (ValueError), see its log"),
     ],
 )

@@ -181,7 +181,7 @@ async def test_an_object_that_fails_does_not_stop_the_others(world: World, caplo
 async def test_deliveries_of_objects_that_are_gone_are_forgotten(world: World) -> None:
     gone, refused = ObjectRef("shop", "gone"), ObjectRef("shop", "refused")
     for source in (CHECKOUT, gone, refused):
-        world.book.record_sent(source, EPOCH)
+        world.book.record_sent(source, [], EPOCH)
     world.put()
     world.put("refused", port=0)
     await world.reconciler.reconcile()
@@ -217,7 +217,7 @@ async def test_observations_put_everything_about_an_object_together(world: World
     world.store.put_pod(pod())
     world.put()
     world.put("other", meta={"generation": 9}, port=0)
-    world.book.record_sent(CHECKOUT, EPOCH)
+    world.book.record_sent(CHECKOUT, [], EPOCH)
     await world.reconciler.reconcile()
     seen = world.engine.observations()
     mine, other = seen[CHECKOUT], seen[ObjectRef("shop", "other")]

@@ -15,7 +15,7 @@ from pyroscope_operator.engine.conditions import Observation
 from pyroscope_operator.engine.report import report, settled
 from pyroscope_operator.engine.verdict import Verdict
 from pyroscope_operator.errors import FetchError
-from pyroscope_operator.push.delivery import PUSH_FAILING, Delivery
+from pyroscope_operator.push.delivery import Delivery
 from pyroscope_operator.scrape.health import Health
 
 NOW, LATER = EPOCH, EPOCH + 100.75
@@ -78,7 +78,7 @@ class TestTransitionTime:
 
     def test_moves_with_the_status_of_this_condition_only(self) -> None:
         before = status(seen(loop(), delivery=Delivery(last_push=EPOCH)))
-        failing = Delivery(last_push=EPOCH, failures=1, reason=PUSH_FAILING, message="refused")
+        failing = Delivery(last_push=EPOCH, waiting="refused")
         after = status(seen(loop(), delivery=failing), before, LATER)
         assert times(after) == {**times(before), "Ready": T_LATER, "Delivering": T_LATER}
 
@@ -176,7 +176,7 @@ LONG = "x" * 5000
         seen(*(loop(DOWN, f"web-{n}") for n in range(30))),
         seen(loop(DOWN, target("", container="", address=f"{LONG}:1")), verdict=Verdict("Accepted", LONG)),
         seen(loop(Health().failed(EPOCH, EPOCH, FetchError("Timeout", LONG)), "web-1")),
-        seen(loop(), delivery=Delivery(failures=1, reason=PUSH_FAILING, message=LONG)),
+        seen(loop(), delivery=Delivery(waiting=LONG)),
     ],
 )
 def test_the_api_server_takes_every_status(given: Observation) -> None:

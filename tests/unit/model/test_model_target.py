@@ -164,4 +164,4 @@ def test_query(params: Any, seconds: int | None, query: list[tuple[str, str]]) -
 @pytest.mark.parametrize(("is_delta_label", "more"), [(False, {}), (True, {"__delta__": "false"})])
 def test_labels_of_the_series(is_delta_label: bool, more: dict[str, str]) -> None:
     made = scrape(POD, request("godeltaprof_memory", name="memory", is_delta_label=is_delta_label))
-    assert dict(made.labels) == {"__name__": "memory", "service_name": "shop/app", **more}
+    assert dict(made.labels) == {"__name__": "memory", "service_name": "shop/app", "pod": "web-0", **more}

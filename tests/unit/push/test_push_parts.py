@@ -13,7 +13,7 @@ from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.backoff import Backoff, parse_retry_after
 from pyroscope_operator.push.batch import encode, request_body, with_external
-from pyroscope_operator.push.delivery import Delivery, DeliveryBook
+from pyroscope_operator.push.delivery import MAX_TROUBLES, Delivery, DeliveryBook, Trouble
 from pyroscope_operator.push.shape import Limits, refusal
 from pyroscope_operator.push.sizing import BatchSize, Suspects
 
@@ -22,7 +22,7 @@ def test_a_request_has_all_series_in_order() -> None:
     entries = [entry(body, service=f"s{i}") for i, body in enumerate([b"one", b"\x1f\x8btwo", b""])]
     request = PushRequest.FromString(request_body(entries))
     assert [[(pair.name, pair.value) for pair in series.labels] for series in request.series] == [
-        list(one.labels.pairs) for one in entries
+        list(one.series.pairs) for one in entries
     ]
     samples = [sample for series in request.series for sample in series.samples]
     assert [sample.raw_profile for sample in samples] == [b"one", b"\x1f\x8btwo", b""]
@@ -179,13 +179,28 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
 
 def test_delivery_book() -> None:
     book, other = DeliveryBook(), ObjectRef("shop", "cart")
+    mine, yours = labels(), labels("cart")
+    lost, full = Trouble("PushFailing", "default: Rejected"), Trouble("QueueFull", "default: QueueFull")
     assert book.get(SHOP) == Delivery()
-    book.record_failed(SHOP, "PushFailing", "default: Unavailable", 10.0, dropped=False)
-    book.record_failed(SHOP, "QueueFull", "default: QueueFull", 11.0, dropped=True)
-    book.record_sent(other, 12.0)
-    assert book.get(SHOP) == Delivery(None, 2, "QueueFull", "default: QueueFull", 11.0, 1)
-    book.record_sent(SHOP, 13.0)
-    assert book.get(SHOP) == Delivery(13.0, 0, "QueueFull", "default: QueueFull", 11.0, 1)
+    book.record_waiting(SHOP, "default: Unavailable")
+    book.record_trouble(SHOP, mine, lost, dropped=False)
+    book.record_trouble(SHOP, yours, full, dropped=True)
+    book.record_trouble(SHOP, mine, full, dropped=True)
+    book.record_sent(other, [mine, yours], 12.0)
+    assert book.get(SHOP) == Delivery(None, "default: Unavailable", ((mine, full), (yours, full)), 2)
+    book.record_sent(SHOP, [yours], 13.0)
+    assert book.get(SHOP) == Delivery(13.0, None, ((mine, full),), 2), "the other series is still in trouble"
+    book.record_sent(SHOP, [mine], 14.0)
+    assert book.get(SHOP) == Delivery(14.0, None, (), 2)
     book.forget([other])
     assert book.get(SHOP) == Delivery()
     assert book.get(other).last_push == 12.0
+
+
+def test_troubles_are_bounded() -> None:
+    book, trouble = DeliveryBook(), Trouble("PushFailing", "default: Rejected")
+    for number in range(MAX_TROUBLES + 5):
+        book.record_trouble(SHOP, labels(pod=str(number)), trouble, dropped=True)
+    delivery = book.get(SHOP)
+    assert [series["pod"] for series, _ in delivery.troubles] == [str(n) for n in range(5, MAX_TROUBLES + 5)]
+    assert delivery.dropped == MAX_TROUBLES + 5
