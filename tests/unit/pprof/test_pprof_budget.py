@@ -139,7 +139,8 @@ def test_a_large_page_is_still_told_from_a_profile() -> None:
 def go_heap(samples: int, depth: int, locations: int) -> bytes:
     """As large as Go's heap profile of a very large program: with inlined lines, long names and a label for the size."""
     rng = random.Random(5)
-    parts = [HEADER, b"".join(field(6, b"github.com/shop/checkout/internal.(*Cart).f%d" % n) for n in range(locations))]
+    names = b"".join(field(6, b"github.com/shop/checkout/internal.(*Cart).f%d" % n) for n in range(locations))
+    parts = [HEADER, field(1, b"\x08\x01\x10\x02") * 3, field(3, b"\x08\x01"), names]
     for n in range(1, locations + 1):
         lines = (
             field(4, b"\x08" + varint(rng.randrange(1, locations)) + b"\x10" + varint(500))
@@ -157,7 +158,9 @@ def go_heap(samples: int, depth: int, locations: int) -> bytes:
 @pytest.mark.parametrize(("samples", "depth", "locations"), [(17_655, 128, 30_000), (40_000, 30, 40_000)])
 def test_there_is_room_for_the_largest_real_profiles(samples: int, depth: int, locations: int) -> None:
     """The largest one seen has 17,655 samples; Go's stacks have 128 frames at most."""
-    assert within_budget(go_heap(samples, depth, locations))
+    body = go_heap(samples, depth, locations)
+    assert within_budget(body)
+    assert len(parse(body).sample) == samples
 
 
 # What the worst bodies cost
