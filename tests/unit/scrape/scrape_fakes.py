@@ -119,13 +119,15 @@ class Kept(list[Profile]):
 
 
 class Inline(Executor):
-    """Runs work at once, and counts it."""
+    """Runs work at once, and counts it; `before` is called before each."""
 
     def __init__(self) -> None:
         self.calls = 0
+        self.before: Callable[[], None] = lambda: None
 
     def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         self.calls += 1
+        self.before()
         done: Future[Any] = Future()
         try:
             done.set_result(work(*args, **kwargs))
