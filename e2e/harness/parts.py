@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,32 @@ class Operator(Child):
             for target in found["targets"]
             for scrape in target["scrapes"]
         }
+
+    def end(self, within: float = 20.0) -> float:
+        """SIGTERM, and what `ended` says."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended(within)
+
+    def ended(self, within: float = 20.0) -> float:
+        """After a signal: it must end in order within so many seconds, and have nothing to complain of; returns the seconds."""
+        began = time.monotonic()
+        code = self.process.wait(within)
+        took = time.monotonic() - began
+        assert code == 0, f"{self.name} ended with {code}: {self.log_tail()}"
+        self.check_log()
+        return took
+
+    def check_log(self) -> None:
+        """No bug, and nothing that is no line of the log: a traceback, a task or a connection that nobody has ended."""
+        wrong = [line for line in self.log_lines() if line["level"] in {"ERROR", "CRITICAL"}]
+        assert not wrong, f"{self.name}: {wrong}"
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A sample of /metrics, without the prefix of our own; 0 where there is none."""
+        pairs = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+        wanted = f"pyroscope_operator_{name}" + (f"{{{pairs}}}" if pairs else "")
+        found = [line.rpartition(" ") for line in self.get("/metrics").raise_for_status().text.splitlines()]
+        return next((float(value) for sample, _, value in found if sample == wanted), 0.0)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Every line of the log, which must be JSON."""

@@ -27,7 +27,7 @@ from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.fanout import Fanout
-from pyroscope_operator.push.writer import EndpointWriter
+from pyroscope_operator.push.writer import SHUTDOWN, EndpointWriter
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
 from pyroscope_operator.scrape.room import Room
@@ -63,8 +63,18 @@ async def run(settings: Settings) -> None:
         pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine))
         async with serve(settings.listen, pages) as address:
             _LOG.info("started", extra={"version": __version__, "listen": address, "standalone": settings.standalone})
-            await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
-    _LOG.info("stopped")
+            try:
+                await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
+            finally:
+                _tell_the_end(metrics)
+    await transport.closed()
+
+
+def _tell_the_end(metrics: Metrics) -> None:
+    """What became of the profiles of this process, in one line; a warning if some were lost because it ended."""
+    pushed, lost = metrics.delivered()
+    level = logging.WARNING if lost.get(SHUTDOWN) else logging.INFO
+    _LOG.log(level, "stopped: profiles pushed: %d, lost: %d", pushed, sum(lost.values()), extra={"pushed": pushed, "lost": lost})
 
 
 def _on_signal(stop: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.samples import Sample
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the size of every counter and nobody reads them
 
@@ -26,6 +27,19 @@ class Metrics:
     def count_tasks(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         """Show how many tasks `loop` has whenever the metrics are asked for, from whatever thread."""
         self._tasks.labels(name).set_function(lambda: len(asyncio.all_tasks(loop)))
+
+    def delivered(self) -> tuple[int, dict[str, int]]:
+        """Profiles that were taken so far, and those that were lost by reason, at all endpoints."""
+        taken = sum(sample.value for sample in self._totals(self.profiles_sent))
+        lost: dict[str, int] = {}
+        for sample in self._totals(self.profiles_dropped):
+            reason = sample.labels["reason"]
+            lost[reason] = lost.get(reason, 0) + int(sample.value)
+        return int(taken), lost
+
+    @staticmethod
+    def _totals(counter: Counter) -> list[Sample]:
+        return [sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total")]
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"pyroscope_operator_{name}", text, labels, registry=self.registry)
@@ -62,6 +76,9 @@ class Metrics:
         self.baselines = self._counter(
             "delta_baselines_total", "Cumulative profiles kept as a new baseline instead of being sent (first scrape, restart)."
         )
+        self.empty = self._counter(
+            "profiles_empty_total", "Profiles without samples, which are not sent: an idle CPU, or counters that did not move."
+        )
 
     def _pushing(self) -> None:
         self.fanout_latency = self._histogram(
@@ -91,4 +108,17 @@ class Metrics:
         self.status_writes = self._counter("status_writes_total", "Status writes by result.", "result")
         self.events = self._counter("events_total", "Kubernetes Events created, by result.", "result")
         self.watch_events = self._counter("watch_events_total", "Watch events by resource and type.", "resource", "type")
+        self.watch_missed = self._counter(
+            "watch_missed_total",
+            "What the watches missed and a sweep found, by resource and change (deleted, or added).",
+            "resource",
+            "change",
+        )
+        self.swept = self._gauge(
+            "sweep_last_success_timestamp_seconds", "Unix time of the last comparison with a list, by resource.", "resource"
+        )
+        self.api_server_answered = self._gauge(
+            "api_server_last_success_timestamp_seconds",
+            "Unix time at which the API server last did what the operator asked for; while it is away, scraping goes on.",
+        )
         self.leader = self._gauge("lease_held", "1 while this process holds the Lease.")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import httpx
+import uvloop
 from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
@@ -29,6 +32,27 @@ httpx-aiohttp passes some of aiohttp's errors on as they are, therefore more tha
 
 _TLS_ERRORS = (ssl.SSLError, aiohttp.ClientSSLError)
 """OSErrors whose number is none of the system's."""
+
+
+CLOSING_SECONDS = 0.1
+"""For the other side to agree that a TLS connection ends; it may be the one that hangs, and the default is 30 s."""
+
+
+def impatient(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a loop's create_connection: TLS is closed within CLOSING_SECONDS, whatever the other side does."""
+    return {"ssl_shutdown_timeout": CLOSING_SECONDS, **options} if options.get("ssl") else options
+
+
+class Loop(uvloop.Loop):
+    """The operator's event loop."""
+
+    async def create_connection(self, *args: Any, **options: Any) -> Any:
+        return await super().create_connection(*args, **impatient(options))
+
+
+async def closed() -> None:
+    """Wait until the connections that were closed are closed; the last thing before a loop ends."""
+    await asyncio.sleep(2 * CLOSING_SECONDS)
 
 
 @asynccontextmanager

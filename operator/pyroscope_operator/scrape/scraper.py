@@ -104,6 +104,8 @@ class Scraper:
             )
         elif prepared is Skipped.BASELINE:
             context.metrics.baselines.inc()
+        else:
+            context.metrics.empty.inc()
         return len(answer.body)
 
     async def _prepared(self, answer: Answer, scrape: Scrape, computer: DeltaComputer | None, claim: Claim) -> Prepared | Skipped:

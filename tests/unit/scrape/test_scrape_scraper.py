@@ -149,6 +149,7 @@ async def test_what_has_no_samples_is_a_good_scrape_and_is_not_sent() -> None:
     await scraper.once()
     assert (bench.sink, scraper.health.up) == ([], True)
     assert bench.value("delta_baselines_total") == 0
+    assert bench.value("profiles_empty_total") == 1
     assert bench.value("delta_duration_seconds_count") == 0, "nothing was subtracted"
 
 
