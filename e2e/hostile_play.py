@@ -46,6 +46,8 @@ class Seen:
     """Ten times a second: seconds since the hostile targets came, and seconds until /healthz answered."""
     rss: list[int] = field(default_factory=list)
     """MiB, as often."""
+    starved: float = 0.0
+    """Of the time in which threads of the operator could have run meanwhile: the part in which no CPU was free for them."""
     levels: dict[str, dict[str, int]] = field(default_factory=dict)
     """Tasks and file descriptors `before` the hostile targets, and `after` them."""
     stopped: float = 0.0
@@ -62,12 +64,21 @@ class Watcher:
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Watcher:
+        self._before = self._scheduled()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        ran, waited = (after - before for after, before in zip(self._scheduled(), self._before, strict=True))
+        self._seen.starved = waited / (ran + waited)
+
+    def _scheduled(self) -> tuple[int, int]:
+        """Nanoseconds for which all threads ran, and for which they waited for a CPU."""
+        tasks = Path(f"/proc/{self._operator.pid}/task").iterdir()
+        ran, waited, _ = zip(*(map(int, (task / "schedstat").read_text().split()) for task in tasks), strict=True)
+        return sum(ran), sum(waited)
 
     def _run(self) -> None:
         status = Path(f"/proc/{self._operator.pid}/status")

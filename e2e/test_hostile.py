@@ -20,6 +20,7 @@ from e2e.harness.cluster import Cluster
 from e2e.hostile_kinds import INTERVAL, KINDS, MARKER, TIMES, UNDELIVERABLE, UP, address, expected, failing, times
 from e2e.hostile_play import Seen, Stage, clear, failures, play
 
+_STARVED = 0.6
 _RSS_BOUND = 600
 """MiB: 120 for the operator itself, 128 for bodies (--body-memory), and two threads at work on a profile each: 16 unpacked,
 twice for a moment, and up to 140 for what is parsed of it."""
@@ -33,6 +34,15 @@ def seen(cluster: Cluster, folder: Path) -> Iterator[Seen]:
         stack.callback(clear, cluster)
         play(stage, seen)
         yield seen
+
+
+@pytest.fixture
+def fair(seen: Seen) -> None:
+    """Nothing can be said of what should be done in time where the operator hardly gets a CPU."""
+    if seen.starved > _STARVED:
+        pytest.skip(
+            f"the machine is overloaded: the operator waited for a CPU {seen.starved:.0%} of the time in which it could run"
+        )
 
 
 def results(seen: Seen) -> Counter[str]:
@@ -64,7 +74,7 @@ def test_no_redirect_leads_elsewhere(seen: Seen) -> None:
     assert seen.hits["canary"] == 0
 
 
-def test_the_reasons_stand_in_the_metrics(seen: Seen) -> None:
+def test_the_reasons_stand_in_the_metrics(fair: None, seen: Seen) -> None:
     wanted: Counter[str] = Counter()
     for kind in KINDS:
         for reason in expected(kind).values():
@@ -74,7 +84,7 @@ def test_the_reasons_stand_in_the_metrics(seen: Seen) -> None:
     assert not {reason: (found[reason], count) for reason, count in wanted.items() if found[reason] < count}
 
 
-def test_one_line_for_each_change_of_state(seen: Seen) -> None:
+def test_one_line_for_each_change_of_state(fair: None, seen: Seen) -> None:
     lines: dict[tuple[str, str], list[str]] = defaultdict(list)
     for line in seen.log:
         if line["message"].startswith("scrape failed: "):
@@ -92,7 +102,7 @@ def test_nothing_of_an_answer_is_quoted(seen: Seen) -> None:
         assert MARKER not in json.dumps(said)
 
 
-def test_good_targets_lose_no_scrape(seen: Seen) -> None:
+def test_good_targets_lose_no_scrape(fair: None, seen: Seen) -> None:
     assert len(seen.requests) == 10 * 4 + 2
     late = {
         key: gaps
@@ -105,7 +115,7 @@ def test_good_targets_lose_no_scrape(seen: Seen) -> None:
     assert not {key: scrape for key, scrape in good.items() if scrape["failures"] or scrape["skippedSlots"]}
 
 
-def test_profiles_of_good_targets_arrive_once(seen: Seen) -> None:
+def test_profiles_of_good_targets_arrive_once(fair: None, seen: Seen) -> None:
     assert seen.duplicates == 0
     arrived = Counter((profile["labels"]["pod"], profile["labels"]["__name__"]) for profile in seen.arrived)
     for number in range(10):
@@ -131,11 +141,12 @@ def test_only_what_is_refused_is_in_trouble(seen: Seen) -> None:
 
 
 def test_memory_is_bounded(seen: Seen) -> None:
+    print(f"waited for a CPU: {seen.starved:.0%} of the time")
     print(f"RSS in MiB: first {seen.rss[0]}, median {statistics.median(seen.rss)}, largest {max(seen.rss)}")
     assert max(seen.rss) < _RSS_BOUND
 
 
-def test_the_event_loop_goes_on(seen: Seen) -> None:
+def test_the_event_loop_goes_on(fair: None, seen: Seen) -> None:
     ordered = sorted(latency for _, latency in seen.latency)
     p99, worst = ordered[len(ordered) * 99 // 100], ordered[-1]
     print(f"/healthz, {len(ordered)} times: median {statistics.median(ordered):.4f} s, p99 {p99:.3f} s, worst {worst:.3f} s")
