@@ -65,7 +65,7 @@ class Sender:
 
     @property
     def is_hopeless(self) -> bool:
-        """While draining: whether nothing is left but what failed once more by itself, though the endpoint works."""
+        """While draining: whether nothing is left but what failed once more although others were taken."""
         if self._tried_once_more is None or self._queue.waiting or self.health.failing_since is not None:
             return False
         return self._tried_once_more.issuperset(self._queue.series_aside)
@@ -118,9 +118,9 @@ class Sender:
         if error is None:
             self.size.succeeded()
             return
-        if aside and self._tried_once_more is not None:
-            self._tried_once_more.add(batch[0].series)
         old_news = aside and self._suspects.old_news(batch[0].series, self._successes)
+        if old_news and self._tried_once_more is not None:
+            self._tried_once_more.add(batch[0].series)
         self.health.failed(error, self._clock(), old_news=old_news)
         self._wait(outcome, error, aside)
         if not aside:

@@ -629,11 +629,12 @@ async def test_drain_waits_for_the_request_on_its_way_and_retries_within_the_gra
     assert bench.dropped() == {}
 
 
-async def test_drain_goes_on_while_the_endpoint_fails_and_may_come_back() -> None:
-    fake = FakePyroscope(otherwise=httpx.Response(503))
+@pytest.mark.parametrize(("status", "before"), [(503, 10), (500, 1)])
+async def test_drain_goes_on_while_the_endpoint_fails_and_may_come_back(status: int, before: float) -> None:
+    fake = FakePyroscope(otherwise=httpx.Response(status))
     async with Bench(fake) as bench:
         bench.put(b"a")
-        await asyncio.sleep(10)
+        await asyncio.sleep(before)
         drained = asyncio.create_task(bench.writer.drain(20))
         await asyncio.sleep(10)
         fake.otherwise = lambda _: ok()
