@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.push.batch import Entry
@@ -22,6 +22,11 @@ class Aside:
 
     def __iter__(self) -> Iterator[Entry]:
         return (entry for line in self._lines.values() for entry in line)
+
+    @property
+    def series(self) -> Iterable[Labels]:
+        """The series that have a line."""
+        return self._lines.keys()
 
     def add(self, entry: Entry) -> None:
         """Puts `entry` at the end of the line of its series; the turn of a new line comes after all others."""

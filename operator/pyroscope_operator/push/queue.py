@@ -60,6 +60,11 @@ class Queue:
         return len(self._aside)
 
     @property
+    def series_aside(self) -> Iterable[Labels]:
+        """The series that stand aside."""
+        return self._aside.series
+
+    @property
     def head(self) -> Entry | None:
         """The next to be taken."""
         return self._waiting[0] if self._waiting else None

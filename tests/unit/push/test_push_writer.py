@@ -505,6 +505,23 @@ async def test_what_stands_aside_is_flushed_too() -> None:
     assert bench.value("profiles_sent_total") == 3
 
 
+async def test_a_series_that_is_never_taken_delays_no_shutdown() -> None:
+    fake = FakePyroscope(otherwise=lambda request: by_id(request) if bad(request) else ok())
+    async with Bench(fake) as bench:
+        for _ in range(10):
+            bench.put(b"fine", service="a")
+            bench.put(b"bad", service="b")
+            bench.put(b"bad", service="c")
+            await asyncio.sleep(15)
+        bench.put(b"fine", service="a")
+        begun, tries = loop_time(), len(fake.requests)
+        await bench.writer.drain(20)
+        assert loop_time() - begun < 3
+    assert [sorted(set(batch)) for batch in fake.batches[tries:]].count([b"bad"]) >= 2, "each is tried once more"
+    assert bench.value("profiles_sent_total") == 11
+    assert bench.dropped()["Shutdown"] >= 2
+
+
 # The server's body limit
 
 
@@ -610,6 +627,29 @@ async def test_drain_waits_for_the_request_on_its_way_and_retries_within_the_gra
         await bench.writer.drain(20)
     assert fake.batches == [[b"a"], [b"b"], [b"b"]]
     assert bench.dropped() == {}
+
+
+@pytest.mark.parametrize(("status", "before"), [(503, 10), (500, 1)])
+async def test_drain_goes_on_while_the_endpoint_fails_and_may_come_back(status: int, before: float) -> None:
+    fake = FakePyroscope(otherwise=httpx.Response(status))
+    async with Bench(fake) as bench:
+        bench.put(b"a")
+        await asyncio.sleep(before)
+        drained = asyncio.create_task(bench.writer.drain(20))
+        await asyncio.sleep(10)
+        fake.otherwise = lambda _: ok()
+        await drained
+    assert bench.value("profiles_sent_total") == 1
+
+
+async def test_drain_with_nothing_left_ends_at_once_even_if_the_endpoint_fails() -> None:
+    async with Bench(FakePyroscope(otherwise=httpx.Response(401))) as bench:
+        bench.put(b"a")
+        await asyncio.sleep(2)
+        bench.put(b"b")
+        await bench.writer.drain(20)
+        assert loop_time() < 2.1
+    assert bench.dropped() == {"Unauthorized": 2}
 
 
 async def test_drain_does_not_wait_for_a_back_off() -> None:
