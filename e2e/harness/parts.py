@@ -159,9 +159,9 @@ class Operator(Child):
         eventually(self.ready, f"{self.name} is ready", timeout)
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels, 0 without any."""
+        """The sum of the samples of one of our own metrics (without its prefix) that have these labels; 0 without any."""
         families = text_string_to_metric_families(self.get("/metrics").raise_for_status().text)
-        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        samples = [sample for family in families for sample in family.samples if sample.name == f"pyroscope_operator_{name}"]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
     def dropped(self) -> dict[str, int]:
@@ -206,13 +206,6 @@ class Operator(Child):
         """No bug, and nothing that is no line of the log: a traceback, a task or a connection that nobody has ended."""
         wrong = [line for line in self.log_lines() if line["level"] in {"ERROR", "CRITICAL"}]
         assert not wrong, f"{self.name}: {wrong}"
-
-    def metric(self, name: str, **labels: str) -> float:
-        """A sample of /metrics, without the prefix of our own; 0 where there is none."""
-        pairs = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
-        wanted = f"pyroscope_operator_{name}" + (f"{{{pairs}}}" if pairs else "")
-        found = [line.rpartition(" ") for line in self.get("/metrics").raise_for_status().text.splitlines()]
-        return next((float(value) for sample, _, value in found if sample == wanted), 0.0)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Every line of the log, which must be JSON."""

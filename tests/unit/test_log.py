@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
 
+import kopf
 import pytest
 
 from pyroscope_operator import log
@@ -28,7 +28,7 @@ def restored() -> Iterator[None]:
 def test_debug_lines_of_kopf_are_json_too(capfd: pytest.CaptureFixture[str]) -> None:
     """They carry Kopf's settings, which hold a thread pool."""
     log.configure("debug", "json")
-    extra = {"settings": threading.Lock(), "k8s_ref": {"kind": "Pod"}, "k8s_skip": True}
+    extra = {"settings": kopf.OperatorSettings(), "k8s_ref": {"kind": "Pod"}, "k8s_skip": True}
     logging.getLogger("kopf.objects").debug("Handler %r is invoked.", "x", extra=extra)
     logging.getLogger("pyroscope_operator").info("seen", extra={"object": "shop/checkout"})
     first, second = (json.loads(line) for line in capfd.readouterr().err.splitlines())
