@@ -551,9 +551,9 @@ def test_sigterm(four: list[Lane], herd: DemoApp) -> None:
     one, two, three, lane = four
     together(
         lambda: ends(one, herd, one.take_down, loses=True),
-        lambda: ends(two, herd, lambda: two.sicken(delayMs=60_000), loses=True),
+        lambda: ends(two, herd, lambda: two.sicken(delayMs=400), loses=False),
         lambda: ends(three, herd, three.freeze, loses=True),
-        lambda: ends(lane, herd, lambda: lane.sicken(delayMs=400), loses=False),
+        lambda: ends(lane, herd, lambda: lane.sicken(delayMs=60_000), loses=True),
     )
 
 
