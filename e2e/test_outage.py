@@ -22,7 +22,7 @@ from e2e.harness.cluster import Cluster, PodSpec
 from e2e.harness.controlplane import ControlPlane
 from e2e.harness.parts import DemoApp, Operator, Receiver, check_deltas
 from e2e.harness.process import free_port
-from e2e.harness.rights import LEASES, OBJECTS, PODS, Account
+from e2e.harness.rights import ALL, LEASES, OBJECTS, PODS, Account
 from e2e.harness.wait import eventually
 
 _OUTAGE = 90.0
@@ -312,3 +312,84 @@ def test_it_hangs_and_flaps(scene: Scene, start_app: StartApp) -> None:
     eventually(lambda: _addresses(main) == {steady.address, added.address}, "the dead one is gone", _BACK + _SWEEP + 5)
     _assert_no_slot_missed(steady, began, time.time())
     main.end()
+
+
+def test_forbidden_and_expired(scene: Scene, start_app: StartApp) -> None:
+    """One right is taken away, then the other, then the token is worth nothing: what is left goes on, and all comes back."""
+    account = Account(scene.cluster, "main")
+    token = scene.folder / "main-token"
+    app = {name: start_app(name) for name in ("steady", "first", "second", "third")}
+    scene.cluster.namespace("main")
+    scene.cluster.run_pod(scene.pods, PodSpec("steady", app["steady"].ip, {"app": "guarded"}))
+    scene.cluster.scrape("main", "guarded", scene.spec("guarded"))
+    main = scene.operator("main", kubeconfig=account.kubeconfig(token))
+    main.wait_ready()
+    _scraped(app["steady"])
+    began = time.time()
+
+    _without_pods(scene, account, main, app["first"])
+    _without_objects(scene, account, app["second"])
+    _without_a_valid_token(scene, account, main, token, app["third"])
+
+    _assert_no_slot_missed(app["steady"], began, time.time())
+    main.end()
+
+
+def _cut_the_watches(plane: ControlPlane) -> None:
+    """Rights and tokens are looked at when a watch begins, not while it goes on."""
+    plane.apiserver.kill()
+    plane.apiserver = plane.start_apiserver()
+
+
+def _arrives(scene: Scene, pod: str, **labels: str) -> None:
+    eventually(lambda: scene.receiver.profiles(pod=pod, name="goroutine", **labels), f"{pod} with {labels} arrives")
+
+
+def _without_pods(scene: Scene, account: Account, main: Operator, added: DemoApp) -> None:
+    """403 on pods: objects are still noticed."""
+    account.allow(*(rule for rule in ALL if rule is not PODS))
+    _cut_the_watches(scene.cluster.plane)
+    eventually(lambda: _says(main, "can't list pods"), "it is told")
+    scene.cluster.run_pod(scene.pods, PodSpec("first", added.ip, {"app": "guarded"}))
+    scene.cluster.scrape("main", "guarded", scene.spec("guarded", jobName="without-pods"))
+    _arrives(scene, "steady", job="without-pods")
+    assert main.get("/readyz").status_code == 200
+    assert not _times(added)
+    account.allow(*ALL)
+    _scraped(added)
+
+
+def _without_objects(scene: Scene, account: Account, added: DemoApp) -> None:
+    """403 on objects: pods are still noticed, and also those that are gone."""
+    account.allow(*(rule for rule in ALL if rule is not OBJECTS))
+    _cut_the_watches(scene.cluster.plane)
+    scene.cluster.delete_pod(scene.pods, "first")
+    scene.cluster.run_pod(scene.pods, PodSpec("second", added.ip, {"app": "guarded"}))
+    scene.cluster.scrape("main", "guarded", scene.spec("guarded", jobName="without-objects"))
+    _scraped(added)
+    _arrives(scene, "second", job="without-pods")
+    account.allow(*ALL)
+    _arrives(scene, "second", job="without-objects")
+
+
+def _without_a_valid_token(scene: Scene, account: Account, main: Operator, token: Path, added: DemoApp) -> None:
+    """401 on everything, until there is another token in the file."""
+    account.replace()
+    _cut_the_watches(scene.cluster.plane)
+    scene.cluster.run_pod(scene.pods, PodSpec("third", added.ip, {"app": "guarded"}))
+    eventually(lambda: _says(main, "the watches ended and are started again: credentials refused"), "the watches are refused")
+    eventually(lambda: _says(main, "the API server answered 401"), "our own calls are refused")
+    assert main.get("/readyz").status_code == 200
+    assert not _times(added)
+    renewed = time.time()
+    fresh = token.with_name("fresh-token")
+    fresh.write_text(account.token())
+    fresh.rename(token)
+    _scraped(added)
+    for resource in ("pods", "pyroscopescrapes"):
+        eventually(lambda of=resource: main.metric("sweep_last_success_timestamp_seconds", resource=of) > renewed, resource)  # type: ignore[misc]
+    eventually(lambda: scene.cluster.status("main", "guarded")["summary"] == "3/3", "the status is written")
+    eventually(lambda: _says(main, "the lease is renewed again"), "the lease is renewed")
+    took = time.time() - renewed
+    print(f"everything is back {took:.1f} s after the new token")
+    assert took < 30

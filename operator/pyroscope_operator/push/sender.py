@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, RequestTooLarge, RetryLater
+from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.push.answer import ENDPOINT_REFUSES, RATE_LIMITED, UNREACHABLE
 from pyroscope_operator.push.backoff import Backoff
 from pyroscope_operator.push.batch import Entry, request_body
@@ -45,6 +46,7 @@ class Sender:
         self._monotonic = monotonic
         self._suspects = Suspects()
         self._successes = 0
+        self._tried_once_more: set[Labels] | None = None
         self.last_was_aside = False
         self.size = size or BatchSize()
         self.backoff = Backoff(endpoint.min_backoff, endpoint.max_backoff, monotonic=monotonic)
@@ -54,6 +56,19 @@ class Sender:
     def delay_aside(self) -> float | None:
         """Seconds until a profile that stands aside is due; None if there is none."""
         return max(self.backoff.remaining(), self.backoff_aside.remaining()) if self._queue.aside else None
+
+    def drain(self) -> None:
+        """Everything is tried at once, from now on for the last time."""
+        self.backoff.reset()
+        self.backoff_aside.reset()
+        self._tried_once_more = set()
+
+    @property
+    def is_hopeless(self) -> bool:
+        """While draining: whether nothing is left but what failed once more although others were taken."""
+        if self._tried_once_more is None or self._queue.waiting or self.health.failing_since is not None:
+            return False
+        return self._tried_once_more.issuperset(self._queue.series_aside)
 
     async def push_next(self, *, aside: bool) -> None:
         """One request at most, with a batch or with one of the profiles that stand aside.
@@ -104,6 +119,8 @@ class Sender:
             self.size.succeeded()
             return
         old_news = aside and self._suspects.old_news(batch[0].series, self._successes)
+        if old_news and self._tried_once_more is not None:
+            self._tried_once_more.add(batch[0].series)
         self.health.failed(error, self._clock(), old_news=old_news)
         self._wait(outcome, error, aside)
         if not aside:
@@ -169,7 +186,7 @@ class Sender:
         if isinstance(error, OutcomeUnknown):
             self._suspects.add(entry.series for entry in batch)
             return
-        failed = list(outcome.aside)
+        failed = [entry for entry in outcome.aside if entry.retries <= 1 or entry.series in self._suspects]
         if (len(batch) == 1 or isinstance(error, PartlyFailed)) and error.reason not in ENDPOINT_REFUSES:
             failed += (drop.entry for drop in outcome.dropped)
         self._suspects.convict((entry.series for entry in failed), self._successes)

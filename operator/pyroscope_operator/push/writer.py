@@ -143,13 +143,13 @@ class EndpointWriter:
     async def drain(self, grace: float) -> None:
         """Sends what is queued without waiting for more, and ends `run`; takes at most `grace` seconds.
 
-        What is left then is dropped and counted.  If `run` was cancelled before, its work
-        is done here.
+        That long only if the endpoint fails: a series that is never taken must not delay every
+        restart.  What is left then is dropped and counted.  If `run` was cancelled before, its
+        work is done here.
         """
         if self._stop_at is None:
             self._stop_at = asyncio.get_running_loop().time() + grace
-            self._sender.backoff.reset()
-            self._sender.backoff_aside.reset()
+            self._sender.drain()
             self._wake.set()
             if self._running is not None:
                 self._running.reschedule(self._stop_at)
@@ -167,10 +167,10 @@ class EndpointWriter:
         while True:
             delays = [delay for delay in (self._delay(), self._sender.delay_aside()) if delay is not None]
             delay = min(delays, default=None)
+            if self._stop_at is not None and (delay is None or self._sender.is_hopeless):
+                return False
             if _is_over(delay):
                 return True
-            if delay is None and self._stop_at is not None:
-                return False
             self._wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):

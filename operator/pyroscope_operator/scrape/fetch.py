@@ -128,8 +128,8 @@ def _translated(error: Exception) -> FetchError:
             return FetchError("RedirectRefused", _NO_URL)
         case aiohttp.ClientPayloadError():
             return FetchError("Truncated", "the connection ended before the body did")
-        case aiohttp.ServerDisconnectedError():
-            return FetchError("ConnectionLost", "the target closed the connection without an answer")
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientConnectionResetError():
+            return FetchError("ConnectionLost", "the connection ended without an answer")
         case aiohttp.ClientConnectionError() | OSError():
             return FetchError("ConnectionLost", f"the connection ended without an answer: {cause(source)}")
     return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(_innermost(source)).__name__})")

@@ -26,21 +26,32 @@ A = ObjectRef("shop", "a")
 
 
 class ApiServer:
-    """Discovery, lists and watches; `refuse` answers everything else than it should."""
+    """Discovery, lists and watches.
+
+    `refuse`: the status of every answer; `refuse_watch`: of the answers to watches of these; `silent`: where a watch
+    gets no answer.
+    """
 
     def __init__(self) -> None:
         self.refuse = 0
+        self.refuse_watch: dict[str, int] = {}
+        self.silent = ""
         self.listed: dict[str, list[dict[str, Any]]] = {_PODS: [], _OBJECTS: []}
         self.lists: dict[str, int] = defaultdict(int)
-        self.streams: dict[str, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
+        self.streams: dict[str, asyncio.Queue[dict[str, Any] | None]] = defaultdict(asyncio.Queue)
         self.tokens: list[str] = []
+        self.valid = ""
+        self.watching = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.tokens.append(request.headers["Authorization"].removeprefix("Bearer "))
-        if self.refuse:
-            return web.json_response({"kind": "Status", "code": self.refuse, "message": "s3cr3t"}, status=self.refuse)
+        watching = "watch" in request.query
+        if self.valid and self.tokens[-1] != self.valid:
+            return web.json_response({"kind": "Status", "code": 401}, status=401)
+        if status := self.refuse or (watching and self.refuse_watch.get(request.path)):
+            return web.json_response({"kind": "Status", "code": status, "message": "s3cr3t"}, status=status)
         if request.path in self.listed:
-            return await (self._watch(request) if "watch" in request.query else self._list(request))
+            return await (self._watch(request) if watching else self._list(request))
         return web.json_response(_DISCOVERY[request.path])
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -49,9 +60,19 @@ class ApiServer:
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         stream = web.StreamResponse()
+        if request.path == self.silent:
+            await asyncio.Event().wait()
         await stream.prepare(request)
-        while True:
-            await stream.write(json.dumps(await self.streams[request.path].get()).encode() + b"\n")
+        self.watching += 1
+        while (event := await self.streams[request.path].get()) is not None:
+            await stream.write(json.dumps(event).encode() + b"\n")
+        self.watching -= 1
+        return stream
+
+    def cut(self) -> None:
+        """End all watches."""
+        for stream in self.streams.values():
+            stream.put_nowait(None)
 
     def say(self, kind: str, name: str, uid: str, path: str = _PODS) -> None:
         self.streams[path].put_nowait({"type": kind, "object": thing(name, uid)})
@@ -161,8 +182,21 @@ async def test_it_comes_back_from_what_kopf_does_not_survive(
         await until(lambda: store.pod_uids() == {A: "1"})
     gc.collect()  # a task that failed and was not asked complains when it is forgotten
     (said,) = [record for record in caplog.records if not record.name.startswith("kopf.")]
-    reason = "LoginError" if status == 401 else "APIClientError"
+    reason = "credentials refused" if status == 401 else "APIClientError"
     assert said.getMessage() == f"the watches ended and are started again: {reason}"
+
+
+async def test_one_watch_that_fails_does_not_wait_for_the_other(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of pods waits for an answer while that of objects is refused."""
+    server = ApiServer()
+    server.silent = _PODS
+    server.refuse_watch[_OBJECTS] = 410
+    async with watching(server, token, monkeypatch) as (store, _):
+        await until(lambda: server.lists[_OBJECTS] >= 2)
+        server.silent = ""
+        server.refuse_watch.clear()
+        server.say("ADDED", "a", "1")
+        await until(lambda: store.pod_uids() == {A: "1"})
 
 
 async def test_a_new_token(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,10 +205,31 @@ async def test_a_new_token(token: Path, monkeypatch: pytest.MonkeyPatch) -> None
     server.refuse = 401
     async with watching(server, token, monkeypatch) as (store, _):
         await until(lambda: server.tokens)
-        await asyncio.to_thread(token.write_text, "new")
+        await replace(token, "new")
         server.refuse = 0
         await until(lambda: store.pod_uids() == {A: "1"})
         assert server.tokens[-1] == "new"
+
+
+async def test_a_token_that_is_replaced_in_time_costs_no_new_list(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ApiServer()
+    server.listed[_PODS] = [thing("a", "1")]
+    async with watching(server, token, monkeypatch) as (store, _):
+        await until(lambda: store.pod_uids() == {A: "1"} and server.watching == 2)
+        await replace(token, "new")
+        server.valid = "new"
+        server.cut()
+        await until(lambda: server.watching == 2)
+        server.say("DELETED", "a", "1")
+        await until(lambda: not store.pod_uids())
+        assert server.lists == {_PODS: 1, _OBJECTS: 1}
+        assert {"old", "new"} == set(server.tokens)
+
+
+async def replace(token: Path, content: str) -> None:
+    fresh = token.with_name("fresh")
+    await asyncio.to_thread(fresh.write_text, content)
+    await asyncio.to_thread(fresh.rename, token)
 
 
 async def test_started_again_on_demand(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:

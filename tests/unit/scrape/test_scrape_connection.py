@@ -129,6 +129,17 @@ async def test_the_next_request_is_not_answered_by_what_came_before_it(surplus: 
     assert connections == 3
 
 
+async def test_who_speaks_first_is_no_http_server() -> None:
+    """What comes before the request was sent breaks the connection that it is sent on."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"SSH-2.0-{SECRET}\r\n".encode())
+        await reader.read()
+
+    async with talking(talk) as address:
+        assert (await failure(at(address))).reason in {"ConnectionLost", "InvalidHTTP"}
+
+
 async def test_answers_to_nothing_are_not_kept() -> None:
     """A connection that is idle takes nothing in, however much comes."""
     refused = asyncio.Event()

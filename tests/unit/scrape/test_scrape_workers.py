@@ -88,6 +88,15 @@ async def test_cheap_jobs_come_first(yard: Yard) -> None:
     assert yard.begun == ["a", "b", "f", "d", "c", "e"]
 
 
+async def test_a_crowd_of_new_jobs_does_not_come_before_those_that_are_known_to_be_quick(yard: Yard) -> None:
+    for name in ("new", "newer", "newest"):
+        await yard.send(name, Cost().seconds)
+    await yard.send("old", 0.2)
+    await yard.end("new")
+    assert yard.begun == ["new", "newer", "old"], "new ones may have all threads, for most are quick"
+    await yard.end("old", "newer", "newest")
+
+
 async def test_slow_jobs_never_have_all_threads(yard: Yard) -> None:
     await yard.send("slow", SLOW)
     await yard.send("slower", 2 * SLOW)

@@ -14,7 +14,6 @@ import (
 type server struct {
 	listener  net.Listener
 	canary    string // a local address
-	banner    net.Listener
 	abandoned *abandoned
 	hits      *hits
 }
@@ -25,9 +24,6 @@ func newServer(l net.Listener, canary string) (*server, error) {
 		return nil, err
 	}
 	s := &server{listener: l, canary: canary, hits: newHits()}
-	if s.banner, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
-		return nil, err
-	}
 	if s.abandoned, err = abandon(host); err != nil {
 		return nil, fmt.Errorf("the listener that never accepts: %w", err)
 	}
@@ -35,31 +31,12 @@ func newServer(l net.Listener, canary string) (*server, error) {
 }
 
 func (s *server) serve() error {
-	go s.serveBanner()
 	for {
 		conn, err := s.listener.Accept()
 		if err != nil {
 			return err
 		}
 		go s.talk(conn.(*net.TCPConn))
-	}
-}
-
-// serveBanner speaks first, as an SSH server does.
-func (s *server) serveBanner() {
-	for {
-		conn, err := s.banner.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			done := s.hits.begin("speaks-first")
-			defer done()
-			defer func() { _ = conn.Close() }()
-			x := &exchange{conn: conn.(*net.TCPConn)}
-			x.write(sshBanner)
-			x.waitForClient()
-		}()
 	}
 }
 
@@ -106,7 +83,7 @@ func (s *server) page(path string) ([]byte, bool) {
 	case "/-/hits":
 		content = s.hits.report()
 	case "/-/addresses":
-		content = map[string]string{"speaks-first": s.banner.Addr().String(), "never-accepted": s.abandoned.address}
+		content = map[string]string{"never-accepted": s.abandoned.address}
 	default:
 		return nil, false
 	}
