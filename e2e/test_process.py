@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from e2e.conftest import StartApp, start_operator
 from e2e.harness.cluster import Cluster, PodSpec
 from e2e.harness.parts import Operator, Receiver
+from e2e.harness.rights import Account
 from e2e.harness.wait import eventually
 
 _SPEC = {
@@ -150,23 +150,9 @@ def _as_in_a_pod(mounted: Path) -> list[str]:
 
 
 def _service_account(cluster: Cluster, folder: Path) -> Path:
-    rules: list[dict[str, Any]] = [
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": ["pyroscope-operator.dev"], "resources": ["pyroscopescrapes"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": ["pyroscope-operator.dev"], "resources": ["pyroscopescrapes/status"], "verbs": ["patch"]},
-        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
-    ]
-    name = {"name": "pyroscope-operator"}
-    subject = {"kind": "ServiceAccount", "namespace": "default", **name}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", **name}
-    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": name}
-    cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {**name, "namespace": "default"}})
-    cluster.apply({**rbac, "kind": "ClusterRole", "rules": rules})
-    cluster.apply({**rbac, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": [subject]})
     mounted = folder / "serviceaccount"
     mounted.mkdir()
-    (mounted / "token").write_text(cluster.kubectl("create", "token", "-n", "default", "pyroscope-operator").strip())
+    (mounted / "token").write_text(Account(cluster, "pyroscope-operator").token())
     (mounted / "ca.crt").write_bytes((cluster.plane.folder / "certs/apiserver.crt").read_bytes())
     (mounted / "namespace").write_text("default")
     return mounted

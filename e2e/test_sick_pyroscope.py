@@ -100,7 +100,7 @@ def test_twenty_intervals_without_pyroscope(outage: tuple[Lane, Lane, list[DemoA
     eventually(lambda: tight.delivery() == ("False", "QueueFull"), "the loss is told", 60, 2)
     eventually(lambda: time.time() > down + 20 * roomy.interval, "twenty intervals", 60)
     assert roomy.delivery() == ("False", "PushFailing")
-    full = {lane: lane.operator.metric("pyroscope_operator_push_queue_bytes") for lane in lanes}
+    full = {lane: lane.operator.metric("push_queue_bytes") for lane in lanes}
     grown = {lane: lane.operator.rss() - idle[lane] for lane in lanes}
 
     for lane in lanes:
@@ -137,7 +137,7 @@ def _no_slot_missed(lane: Lane, scraped: dict[Series, list[float]]) -> None:
     gaps = [(later - sooner, sooner - begun) for times in scraped.values() for sooner, later in pairwise(times)]
     late = [f"{gap:.1f} s after {at:.0f} s" for gap, at in gaps if gap > 1.5 * lane.interval]
     assert not late, f"{lane.name}: {len(late)} of {len(gaps)} scrapes came late: {', '.join(late[:20])}"
-    assert lane.operator.metric("pyroscope_operator_scrape_slots_skipped_total") == 0
+    assert lane.operator.metric("scrape_slots_skipped_total") == 0
     assert not any(missed_slots(times, lane.interval) for times in scraped.values())
 
 
@@ -146,13 +146,13 @@ def _books_balance(lane: Lane, scraped: dict[Series, list[float]], arrived: list
     metric = lane.operator.metric
     served, taken = sum(map(len, scraped.values())), by_series(arrived)
     gone = sum(len(missing(times, taken[series])) for series, times in scraped.items())
-    scrapes = metric("pyroscope_operator_scrapes_total", result="ok")
-    assert scrapes == metric("pyroscope_operator_scrapes_total"), "no scrape failed"
+    scrapes = metric("scrapes_total", result="ok")
+    assert scrapes == metric("scrapes_total"), "no scrape failed"
     cancelled = served - scrapes
     assert 0 <= cancelled <= len(scraped), "scrapes that were cancelled when scraping was suspended"
-    unsent = metric("pyroscope_operator_delta_baselines_total") + metric("pyroscope_operator_profiles_empty_total")
+    unsent = metric("delta_baselines_total") + metric("profiles_empty_total")
     lost = sum(lane.operator.dropped().values())
-    assert metric("pyroscope_operator_profiles_sent_total") == len(arrived)
+    assert metric("profiles_sent_total") == len(arrived)
     assert len(arrived) + lost + unsent == scrapes
     assert gone == unsent + lost + cancelled
 

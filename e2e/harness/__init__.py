@@ -4,6 +4,7 @@
     process.py       a child process that announces itself and is stopped by its own pid
     controlplane.py  etcd and kube-apiserver
     cluster.py       what tests do in the cluster: objects, pods, status
+    rights.py        service accounts and what they may do
     parts.py         demo app, receiver and operator
     wait.py          wait on conditions instead of sleeping
 

@@ -66,12 +66,20 @@ class PodSpec:
 
 
 class Cluster:
-    """A control plane with the CRDs installed."""
+    """A control plane with the CRDs installed, as the administrator sees it."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, port: int = 0) -> None:
+        """`port`: that of another API server than the plane's own, which has the CRDs already."""
         self.plane = plane
-        self.api = plane.client(ADMIN_TOKEN)
+        self.api = plane.client(ADMIN_TOKEN, port)
+        self._kubeconfig = (
+            plane.write_kubeconfig(f"kubeconfig-{port}", {"token": ADMIN_TOKEN}, port) if port else plane.kubeconfig
+        )
         self._cache = ("--cache-dir", str(plane.folder / "kubectl-cache"))
+        if not port:
+            self._install()
+
+    def _install(self) -> None:
         self.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         self.kubectl("wait", "--for=condition=Established", "crd/pyroscopescrapes.pyroscope-operator.dev", "--timeout=30s")
         # Discovery lags behind, and kubectl believes its cache: both must know the new kind.
@@ -80,7 +88,7 @@ class Cluster:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run the real kubectl; returns what it printed."""
-        command = [str(BIN / "kubectl"), "--kubeconfig", str(self.plane.kubeconfig), *self._cache, *arguments]
+        command = [str(BIN / "kubectl"), "--kubeconfig", str(self._kubeconfig), *self._cache, *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout if check else done.stdout + done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -17,17 +18,18 @@ ADMIN_TOKEN = "testbed-admin"
 
 
 class ControlPlane:
-    """One etcd, one kube-apiserver. Everything is in `folder`."""
+    """One etcd, one kube-apiserver or more. Everything is in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.etcd_port, self.peer_port, self.port = free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        self.kubeconfig = folder / "kubeconfig"
+        self._lives = 0
         self._write_credentials()
         self.etcd = self._start_etcd()
         self.apiserver = self.start_apiserver()
+        self.kubeconfig = self.write_kubeconfig("kubeconfig", {"token": ADMIN_TOKEN})
 
     def _write_credentials(self) -> None:
         with (self.folder / "sa.key").open("wb") as key:
@@ -52,16 +54,21 @@ class ControlPlane:
             self.folder,
         )
 
-    def start_apiserver(self) -> Child:
-        """Start kube-apiserver and wait until it is ready."""
+    def start_apiserver(self, port: int = 0, *, wait: bool = True) -> Child:
+        """Start kube-apiserver, by default on the plane's own port, and wait until it is ready.
+
+        Several may run side by side, and one after another on the same port: etcd, keys,
+        tokens and the certificate are the same.
+        """
+        self._lives += 1
         child = Child(
-            "kube-apiserver",
+            f"kube-apiserver-{self._lives}",
             [
                 BIN / "kube-apiserver",
                 f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
                 "--bind-address=127.0.0.1",
                 "--advertise-address=127.0.0.1",
-                f"--secure-port={self.port}",
+                f"--secure-port={port or self.port}",
                 f"--cert-dir={self.folder / 'certs'}",
                 "--service-cluster-ip-range=10.0.0.0/24",
                 f"--service-account-key-file={self.folder / 'sa.key'}",
@@ -74,36 +81,53 @@ class ControlPlane:
             ],
             self.folder,
         )
-        eventually(lambda: self._ready(child), "the API server is ready", 60)
-        self.kubeconfig.write_text(self._kubeconfig(ADMIN_TOKEN))
+        if wait:
+            self.wait_ready(child, port)
         return child
 
-    def _ready(self, child: Child) -> bool:
+    def wait_ready(self, child: Child, port: int = 0) -> None:
+        eventually(lambda: self._ready(child, port), "the API server is ready", 60)
+
+    def _ready(self, child: Child, port: int) -> bool:
         child.check_running()
         certificate = self.folder / "certs/apiserver.crt"
         if not certificate.exists():
             return False
         try:
-            with self.client(ADMIN_TOKEN) as client:
+            with self.client(ADMIN_TOKEN, port) as client:
                 return client.get("/readyz").status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 
-    def client(self, token: str) -> httpx.Client:
+    def client(self, token: str, port: int = 0) -> httpx.Client:
         context = ssl.create_default_context(cafile=str(self.folder / "certs/apiserver.crt"))
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, verify=context, trust_env=False)
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self._url(port), headers=headers, verify=context, trust_env=False)
 
-    def _kubeconfig(self, token: str) -> str:
-        cluster = {"server": self.url, "certificate-authority": str(self.folder / "certs/apiserver.crt")}
+    def _url(self, port: int) -> str:
+        return f"https://127.0.0.1:{port or self.port}"
+
+    def write_kubeconfig(self, name: str, user: Mapping[str, str], port: int = 0) -> Path:
+        """A kubeconfig for a user (`token`, or `tokenFile`) of the API server on this port."""
+        cluster = {"server": self._url(port), "certificate-authority": str(self.folder / "certs/apiserver.crt")}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "testbed",
             "clusters": [{"name": "testbed", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"token": token}}],
-            "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": "admin"}}],
+            "users": [{"name": "user", "user": dict(user)}],
+            "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": "user"}}],
         }
-        return json.dumps(config, indent=2)  # JSON is YAML
+        path = self.folder / name
+        path.write_text(json.dumps(config, indent=2))  # JSON is YAML
+        return path
+
+    def compact(self) -> None:
+        """Have etcd forget all but the newest revisions: watches from older ones have expired, wherever they resume."""
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.etcd_port}/v3", trust_env=False) as client:
+            status = client.post("/maintenance/status", json={}).raise_for_status().json()
+            wanted = {"revision": status["header"]["revision"], "physical": True}
+            client.post("/kv/compaction", json=wanted).raise_for_status()
 
     def stop(self) -> None:
         self.apiserver.stop(30)

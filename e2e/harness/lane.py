@@ -174,11 +174,11 @@ class Lane:
         return max((request["number"] for request in self.receiver.requests()), default=0)
 
     def queued(self) -> int:
-        return int(self.operator.metric("pyroscope_operator_push_queue_profiles"))
+        return int(self.operator.metric("push_queue_profiles"))
 
     def pushes(self, result: str) -> int:
         """Requests that ended so."""
-        return int(self.operator.metric("pyroscope_operator_push_requests_total", result=result))
+        return int(self.operator.metric("push_requests_total", result=result))
 
     def last_words(self) -> dict[str, Any]:
         """The last line of the operator's log, which tells what was pushed and what was lost."""

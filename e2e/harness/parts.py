@@ -1,11 +1,13 @@
-"""The parts around the control plane: demo apps, receiver, operator."""
+"""The parts around the control plane: demo apps, hostile targets, receiver, operator."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,27 @@ class DemoApp(Child):
         """Finished profile requests, oldest first."""
         answer = _HTTP.get(f"http://{self.address}/-/requests", params={"since": since})
         return [entry for entry in answer.raise_for_status().json() if entry["path"].startswith(path)]
+
+
+class Hostile(Child):
+    """Every target that nobody wants to meet, on all loopback addresses, by `/hostile/<kind>/`."""
+
+    def __init__(self, folder: Path, name: str = "hostile", port: int = 0, canary: str = "127.0.0.99") -> None:
+        """`canary` is where its redirects point at."""
+        super().__init__(name, [BIN / "hostile", "--listen", f"0.0.0.0:{port}", "--canary", canary], folder)
+        self.port = int(self.announcement()["listening"].rpartition(":")[2])
+
+    def _get(self, page: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/-/{page}", trust_env=False).raise_for_status().json()
+        return found
+
+    def ports(self) -> dict[str, int]:
+        """Of the kinds that a path can't choose."""
+        return {kind: int(address.rpartition(":")[2]) for kind, address in self._get("addresses").items()}
+
+    def hits(self) -> dict[str, Any]:
+        """`kinds` by name: how many `requests` came, and how many are still being answered (`busy`); and `canary`."""
+        return self._get("hits")
 
 
 class Receiver(Child):
@@ -136,9 +159,9 @@ class Operator(Child):
         eventually(self.ready, f"{self.name} is ready", timeout)
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels, 0 without any."""
+        """The sum of the samples of one of our own metrics (without its prefix) that have these labels; 0 without any."""
         families = text_string_to_metric_families(self.get("/metrics").raise_for_status().text)
-        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        samples = [sample for family in families for sample in family.samples if sample.name == f"pyroscope_operator_{name}"]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
     def dropped(self) -> dict[str, int]:
@@ -164,6 +187,25 @@ class Operator(Child):
             for target in found["targets"]
             for scrape in target["scrapes"]
         }
+
+    def end(self, within: float = 20.0) -> float:
+        """SIGTERM, and what `ended` says."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended(within)
+
+    def ended(self, within: float = 20.0) -> float:
+        """After a signal: it must end in order within so many seconds, and have nothing to complain of; returns the seconds."""
+        began = time.monotonic()
+        code = self.process.wait(within)
+        took = time.monotonic() - began
+        assert code == 0, f"{self.name} ended with {code}: {self.log_tail()}"
+        self.check_log()
+        return took
+
+    def check_log(self) -> None:
+        """No bug, and nothing that is no line of the log: a traceback, a task or a connection that nobody has ended."""
+        wrong = [line for line in self.log_lines() if line["level"] in {"ERROR", "CRITICAL"}]
+        assert not wrong, f"{self.name}: {wrong}"
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Every line of the log, which must be JSON."""

@@ -5,18 +5,23 @@ from __future__ import annotations
 import logging
 import sys
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 _QUIET = {
     # One line for each attempt on an API server that is away; lease and sweep say it once.
     "kopf._core": logging.CRITICAL,
     "kopf._cogs": logging.CRITICAL,
+    "kopf.activities": logging.ERROR,  # a login that is cancelled because it would be refused again
     "kopf": logging.WARNING,
     "aiohttp.access": logging.WARNING,
     "kubernetes": logging.WARNING,
     "httpx": logging.WARNING,
 }
 """Libraries that tell more than an operator's log should; at level debug they may."""
+
+_KOPF = ("settings", "k8s_ref", "k8s_skip")
+"""What Kopf adds to its own lines at level debug; some of it can't be written as JSON."""
 
 
 def configure(level: str, style: str) -> None:
@@ -28,6 +33,7 @@ def configure(level: str, style: str) -> None:
                 "%(levelname)s%(name)s%(message)s",
                 rename_fields={"levelname": "level", "name": "logger"},
                 timestamp="time",
+                reserved_attrs=[*RESERVED_ATTRS, *_KOPF],
             )
         )
     else:

@@ -62,6 +62,9 @@ class Metrics:
             "profile_type",
         )
         self.scrape_bytes = self._counter("scrape_body_bytes_total", "Bytes of profile bodies received from targets.")
+        self.body_memory = self._gauge(
+            "scrape_body_memory_bytes", "Bytes of bodies that scrapes hold at this moment, being read, waiting or worked on."
+        )
         self.slots_skipped = self._counter(
             "scrape_slots_skipped_total", "Slots left out because the scrape before was still running."
         )
@@ -75,6 +78,10 @@ class Metrics:
         )
         self.empty = self._counter(
             "profiles_empty_total", "Profiles without samples, which are not sent: an idle CPU, or counters that did not move."
+        )
+
+        self.baseline_memory = self._gauge(
+            "delta_baseline_memory_bytes", "Bytes of what cumulative profiles are compared with, about."
         )
 
     def _pushing(self) -> None:
@@ -105,4 +112,17 @@ class Metrics:
         self.status_writes = self._counter("status_writes_total", "Status writes by result.", "result")
         self.events = self._counter("events_total", "Kubernetes Events created, by result.", "result")
         self.watch_events = self._counter("watch_events_total", "Watch events by resource and type.", "resource", "type")
+        self.watch_missed = self._counter(
+            "watch_missed_total",
+            "What the watches missed and a sweep found, by resource and change (deleted, or added).",
+            "resource",
+            "change",
+        )
+        self.swept = self._gauge(
+            "sweep_last_success_timestamp_seconds", "Unix time of the last comparison with a list, by resource.", "resource"
+        )
+        self.api_server_answered = self._gauge(
+            "api_server_last_success_timestamp_seconds",
+            "Unix time at which the API server last did what the operator asked for; while it is away, scraping goes on.",
+        )
         self.leader = self._gauge("lease_held", "1 while this process holds the Lease.")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import httpx
+import uvloop
 from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
+
+from pyroscope_operator.connection import BoundedConnector, PlainResponse
 
 KEEPALIVE = 75.0
 """Seconds for which an idle connection is kept: above any usual scrape interval and
@@ -29,6 +34,27 @@ _TLS_ERRORS = (ssl.SSLError, aiohttp.ClientSSLError)
 """OSErrors whose number is none of the system's."""
 
 
+CLOSING_SECONDS = 0.1
+"""For the other side to agree that a TLS connection ends; it may be the one that hangs, and the default is 30 s."""
+
+
+def impatient(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a loop's create_connection: TLS is closed within CLOSING_SECONDS, whatever the other side does."""
+    return {"ssl_shutdown_timeout": CLOSING_SECONDS, **options} if options.get("ssl") else options
+
+
+class Loop(uvloop.Loop):
+    """The operator's event loop."""
+
+    async def create_connection(self, *args: Any, **options: Any) -> Any:
+        return await super().create_connection(*args, **impatient(options))
+
+
+async def closed() -> None:
+    """Wait until the connections that were closed are closed; the last thing before a loop ends."""
+    await asyncio.sleep(2 * CLOSING_SECONDS)
+
+
 @asynccontextmanager
 async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[httpx.AsyncBaseTransport]:
     """A transport that is properly closed at the end.
@@ -39,7 +65,8 @@ async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIter
     """
     context = ssl_context or httpx.create_ssl_context()
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=context),
+        connector=BoundedConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=context),
+        response_class=PlainResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,

@@ -1,7 +1,8 @@
 """The only package that imports kopf or talks to Kubernetes.
 
 kube.py      the few API calls that the operator makes itself
-watch.py     Kopf handlers that record what they see
+life.py      one run of Kopf, in a thread of its own
+watch.py     Kopf handlers that record what they see, one life of Kopf after the other
 sweep.py     finds what the watches missed, and knows when everything is listed
 lease.py     one active operator per name
 status.py    writes the status of the objects

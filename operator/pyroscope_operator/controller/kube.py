@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.client.rest import RESTClientObject
 
 from pyroscope_operator.api import GROUP, VERSION
 from pyroscope_operator.api.scrape import PLURAL
@@ -25,6 +27,8 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 _PAGE = 500
 _TIMEOUT = 30.0
 """Seconds for any of these calls."""
+_RENEW_SECONDS = 5.0
+"""Between two looks for new credentials: they may come from a plugin, which is a process each time."""
 
 
 async def load_configuration() -> client.Configuration:
@@ -43,6 +47,9 @@ async def load_configuration() -> client.Configuration:
         raise SettingsError("no cluster: run in a pod, set KUBECONFIG, or use --standalone") from error
     except Exception as error:  # the client takes a file that is no kubeconfig for granted: TypeError, YAMLError and more
         raise SettingsError("the kubeconfig can't be read: mend it, or set KUBECONFIG to another one") from error
+    if configuration.host.startswith("https:") and not configuration.api_key and not configuration.cert_file:
+        # An anonymous call would be answered 403, and new credentials are looked for after a 401 only.
+        raise SettingsError("the kubeconfig has no credentials: no token, or an empty file, and no client certificate")
     return configuration
 
 
@@ -53,7 +60,14 @@ def _kubeconfig() -> str:
 class Kube:
     """Open it with `open_kube`."""
 
+    answered_at = 0.0
+    """Unix time of the last call that succeeded."""
+
     def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+        self._renewing = asyncio.Lock()
+        self._looked_at = -_RENEW_SECONDS
+        self._retired: list[tuple[float, RESTClientObject]] = []
         self._core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)
         self._leases = client.CoordinationV1Api(api)
@@ -72,7 +86,7 @@ class Kube:
         uids: dict[ObjectRef, str] = {}
         more: dict[str, str] = {}
         while True:
-            page = await _call("list", listing(limit=_PAGE, _headers={"Accept": _METADATA_ONLY}, **selection, **more))
+            page = await self._call("list", listing, limit=_PAGE, _headers={"Accept": _METADATA_ONLY}, **selection, **more)
             for item in page.get("items") or ():
                 meta = item["metadata"]
                 uids[ObjectRef(meta["namespace"], meta["name"])] = meta["uid"]
@@ -89,7 +103,9 @@ class Kube:
             "metadata": {"name": ref.name, "namespace": ref.namespace, "uid": uid},
             "status": status,
         }
-        call = self._custom.patch_namespaced_custom_object_status_without_preload_content(
+        await self._call(
+            f"status of {ref}",
+            self._custom.patch_namespaced_custom_object_status_without_preload_content,
             group=GROUP,
             version=VERSION,
             namespace=ref.namespace,
@@ -100,17 +116,16 @@ class Kube:
             force=True,
             _content_type="application/apply-patch+yaml",
         )
-        await _call(f"status of {ref}", call)
 
     async def create_event(self, event: Mapping[str, Any]) -> None:
         """Create an Event (core/v1, as JSON) in the namespace of its metadata. Raises ApiError."""
         namespace = event["metadata"]["namespace"]
-        await _call("event", self._core.create_namespaced_event_without_preload_content(namespace, event))
+        await self._call("event", self._core.create_namespaced_event_without_preload_content, namespace, event)
 
     async def read_lease(self, ref: ObjectRef) -> dict[str, Any] | None:
         """The Lease, or None where there is none. Raises ApiError."""
         try:
-            return await _call("lease", self._leases.read_namespaced_lease_without_preload_content(ref.name, ref.namespace))
+            return await self._call("lease", self._leases.read_namespaced_lease_without_preload_content, ref.name, ref.namespace)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -119,13 +134,59 @@ class Kube:
     async def write_lease(self, ref: ObjectRef, lease: Mapping[str, Any]) -> None:
         """Create it, or replace the version that was read; ApiError 409 means somebody was faster."""
         if "resourceVersion" in lease["metadata"]:
-            call = self._leases.replace_namespaced_lease_without_preload_content(ref.name, ref.namespace, lease)
+            replace = self._leases.replace_namespaced_lease_without_preload_content
+            await self._call("lease", replace, ref.name, ref.namespace, lease)
         else:
-            call = self._leases.create_namespaced_lease_without_preload_content(ref.namespace, lease)
-        await _call("lease", call)
+            create = self._leases.create_namespaced_lease_without_preload_content
+            await self._call("lease", create, ref.namespace, lease)
+
+    async def _call(self, what: str, method: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> dict[str, Any]:
+        """The answer's JSON, asked for once more if there are new credentials meanwhile. Raises ApiError."""
+        used = self._api.rest_client
+        try:
+            answer = await _answer(what, method(*args, **more))
+        except ApiError as error:
+            if error.status != 401 or not await self._renewed(used):
+                raise
+            answer = await _answer(what, method(*args, **more))
+        self.answered_at = time.time()
+        return answer
+
+    async def _renewed(self, refused: RESTClientObject) -> bool:
+        """Read the credentials anew, unless another call has just done so.
+
+        In a pod the token is replaced every hour, and the client looks at it once a
+        minute; a token file named by a kubeconfig it never reads again.
+        """
+        async with self._renewing:
+            if self._api.rest_client is not refused:
+                return True
+            if time.monotonic() - self._looked_at < _RENEW_SECONDS:
+                return False
+            self._looked_at = time.monotonic()
+            try:
+                async with asyncio.timeout(_TIMEOUT):
+                    configuration = await load_configuration()
+                self._api.rest_client = RESTClientObject(configuration)
+            except (SettingsError, OSError):  # in the middle of being replaced, perhaps
+                return False
+            self._api.configuration = configuration
+            await self._retire(refused)
+            return True
+
+    async def _retire(self, refused: RESTClientObject) -> None:
+        """Close it when no call can use it any more: aiohttp takes a session that is closed meanwhile for its own bug."""
+        now = time.monotonic()
+        while self._retired and now - self._retired[0][0] > _TIMEOUT:
+            await self._retired.pop(0)[1].close()
+        self._retired.append((now, refused))
+
+    async def close(self) -> None:
+        for _, refused in self._retired:
+            await refused.close()
 
 
-async def _call(what: str, call: Any) -> dict[str, Any]:
+async def _answer(what: str, call: Awaitable[Any]) -> dict[str, Any]:
     """Await an API call and parse its JSON; every failure becomes an ApiError."""
     try:
         async with asyncio.timeout(_TIMEOUT):
@@ -133,7 +194,7 @@ async def _call(what: str, call: Any) -> dict[str, Any]:
             body = await response.read()
     except ApiException as error:
         raise ApiError(error.status or 0, what) from error
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, config.ConfigException) as error:  # the last one: the token's file is empty
         raise ApiError(0, what) from error
     if response.status >= 400:
         raise ApiError(response.status, what)
@@ -154,4 +215,8 @@ async def open_kube(configuration: client.Configuration) -> AsyncIterator[Kube]:
     except OSError as error:
         raise SettingsError("the certificates of the cluster can't be read: mend the kubeconfig") from error
     async with api:
-        yield Kube(api)
+        kube = Kube(api)
+        try:
+            yield kube
+        finally:
+            await kube.close()

@@ -3,7 +3,8 @@
 The usual rules of leader election: the holder renews; who sees no renewal for a whole
 lease duration, by its own clock, takes over.  Unlike the usual, a holder that can't reach
 the API server goes on: nobody else can take the Lease through the same outage, and
-scraping must survive it.  A holder that *sees* another one stops at once.
+scraping must survive it.  Therefore an outage counts as no silence of the holder: who
+stands by begins to wait anew.  A holder that *sees* another one stops at once.
 """
 
 from __future__ import annotations
@@ -41,18 +42,21 @@ class Lease:
 
     async def acquire(self) -> None:
         """Return once the Lease is ours."""
-        waiting = False
+        said = ""
         while True:
             try:
                 if await self._try():
                     self.held = True
                     _LOG.info("holding the lease", extra={"lease": str(self._ref)})
                     return
-                if not waiting:
+                if said != "standing by":
                     _LOG.info("standing by: another operator holds the lease", extra={"lease": str(self._ref)})
-                    waiting = True
+                said = "standing by"
             except ApiError as error:
-                _LOG.warning("can't take the lease yet: %s", error)
+                self._observed = None
+                if said != str(error):
+                    _LOG.warning("can't take the lease yet: %s", error)
+                said = str(error)
             await asyncio.sleep(self._duration / 5)
 
     async def hold(self) -> None:
@@ -86,10 +90,20 @@ class Lease:
                     free = {**_spec(lease), "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
                     await self._kube.write_lease(self._ref, {**lease, "spec": free})
         except (ApiError, TimeoutError) as error:
-            _LOG.info("the lease was not released, it will expire: %s", error)
+            _LOG.info("the lease was not released, it will expire: %s", str(error) or "no answer in time")
 
     async def _try(self) -> bool:
-        """Take or renew; False when somebody else holds it. Raises ApiError."""
+        """Take or renew; False when somebody else holds it. Raises ApiError.
+
+        Ends in time for another try before others may take the Lease.
+        """
+        try:
+            async with asyncio.timeout(self._duration / 3):
+                return await self._written()
+        except TimeoutError as error:
+            raise ApiError(0, "lease") from error
+
+    async def _written(self) -> bool:
         lease = await self._kube.read_lease(self._ref)
         if lease is not None and self._belongs_to_another(_spec(lease)):
             return False

@@ -50,6 +50,7 @@ class Controller:
         LeaseLost when another operator has taken over; scraping has stopped then.
         """
         async with open_kube(await load_configuration()) as kube:
+            self._metrics.api_server_answered.set_function(lambda: kube.answered_at)
             await _require_crd(kube)
             settings = self._settings
             lease = Lease(kube, settings.lease, settings.identity, settings.lease_duration)
@@ -64,11 +65,12 @@ class Controller:
 
     async def _lead(self, kube: Kube, lease: Lease) -> None:
         settings, engine = self._settings, self._engine
-        sweep = Sweep(kube, engine.store, settings.sweep_period)
+        watch = Watch(engine.store, self._metrics)
+        sweep = Sweep(kube, engine.store, settings.sweep_period, self._metrics, watch.restart)
         self.waiting_for = "the first list of objects and pods"
         async with asyncio.TaskGroup() as group:
             group.create_task(lease.hold(), name="lease")
-            group.create_task(Watch(engine.store, self._metrics).run(), name="watch")
+            group.create_task(watch.run(), name="watch")
             group.create_task(engine.run(), name="engine")
             await sweep.wait_until_synced()
             _LOG.info("synced", extra={"objects": len(engine.store.objects), "pods": len(engine.store.pod_uids())})
@@ -82,13 +84,16 @@ class Controller:
 
 async def _require_crd(kube: Kube) -> None:
     """Wait for the API server; fail early, and say how to mend it, when the CRD is not installed."""
+    said = ""
     while True:
         try:
             await kube.object_uids()
         except ApiError as error:
             if error.status == 404:
                 raise ClusterError("CRDNotInstalled", "the cluster has no PyroscopeScrapes: kubectl apply -f crds/") from error
-            _LOG.warning("waiting for the API server: %s", error)
+            if said != str(error):
+                _LOG.warning("waiting for the API server: %s", error)
+            said = str(error)
             await asyncio.sleep(_RETRY_SECONDS)
         else:
             return

@@ -1,144 +1,65 @@
-"""Kopf, tuned and in a thread of its own, with handlers that only record what they see.
+"""The watches: what Kopf sees is recorded, nothing else.
 
-Kopf cancels every task on its loop when it ends, so it gets its own loop; what it
-sees is handed over with `call_soon_threadsafe`.  It writes nothing: no finalizers, no
-annotations, no Events, no peering (docs/design.md tells why each setting is as it is).
+Kopf runs in a thread of its own (life.py); what it sees is handed over with
+`call_soon_threadsafe`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import kopf
 
 from pyroscope_operator.api import GROUP, VERSION
 from pyroscope_operator.api.scrape import PLURAL
-from pyroscope_operator.controller.kube import POD_FIELDS, load_configuration
+from pyroscope_operator.controller.life import Life
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 
 _LOG = logging.getLogger(__name__)
-_RESTART_SECONDS = 5.0
-
-
-class _Endless:
-    """Back-off between attempts on the API server. Without a length, Kopf never gives up."""
-
-    def __iter__(self) -> Iterator[float]:
-        yield from (0.5, 1, 2, 4)
-        while True:
-            yield 8
-
-
-class _NoDiffBase(kopf.DiffBaseStorage):
-    """on.event needs no memory of what was handled; building one deep-copies every object."""
-
-    def build(self, **_: Any) -> Any:
-        return {}
-
-    def fetch(self, **_: Any) -> None:
-        return None
-
-    def store(self, **_: Any) -> None: ...
-
-
-class _NoProgress(kopf.ProgressStorage):
-    """on.event is never retried; clearing progress deep-copies every object."""
-
-    def fetch(self, **_: Any) -> None:
-        return None
-
-    def store(self, **_: Any) -> None: ...
-
-    def purge(self, **_: Any) -> None: ...
-
-    def touch(self, **_: Any) -> None: ...
-
-    def clear(self, *, essence: Any) -> Any:
-        return essence
-
-
-def _settings() -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    settings.process.ultimate_exiting_timeout = None
-    settings.posting.enabled = False
-    settings.peering.standalone = True
-    settings.scanning.disabled = True
-    settings.watching.chunk_size = 500
-    settings.queueing.idle_timeout = 0.2
-    settings.networking.error_backoffs = _Endless()
-    settings.persistence.diffbase_storage = _NoDiffBase()
-    settings.persistence.progress_storage = _NoProgress()
-    settings.watching.field_selectors["", "v1", "pods"] = POD_FIELDS
-    return settings
-
-
-async def _login(**_: Any) -> kopf.ConnectionInfo:
-    """The credentials of our own calls; Kopf asks again when they have expired.
-
-    Kopf's own logins need DNS in a pod and know no exec plugins outside of one.
-    """
-    found = await load_configuration()
-    scheme, _, token = found.api_key.get("BearerToken", "").partition(" ")
-    return kopf.ConnectionInfo(
-        server=found.host,
-        ca_path=found.ssl_ca_cert,
-        insecure=not found.verify_ssl,
-        certificate_path=found.cert_file,
-        private_key_path=found.key_file,
-        scheme=scheme.capitalize() or None,
-        token=token.strip() or None,
-        proxy_url=found.proxy,
-    )
+_PAUSE_SECONDS = 5.0
 
 
 class Watch:
     """Keeps a store in step with the API server's pods and PyroscopeScrapes."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, pause: float = _PAUSE_SECONDS) -> None:
         self._store = store
         self._metrics = metrics
-        self._stop = threading.Event()
+        self._pause = pause
+        """Seconds between two lives of Kopf."""
+        self._life: Life | None = None
         self._loop = asyncio.get_running_loop()
+        self._said = ""
 
     async def run(self) -> None:
-        """Watch until cancelled. Kopf is started again whenever it ends by itself."""
-        try:
-            while not self._stop.is_set():
-                thread = asyncio.create_task(asyncio.to_thread(self._kopf), name="kopf")
-                try:
-                    await asyncio.shield(thread)
-                except asyncio.CancelledError:
-                    self._stop.set()
-                    await thread
-                    raise
-                _LOG.warning("the watches ended: starting them again in %gs", _RESTART_SECONDS)
-                await asyncio.sleep(_RESTART_SECONDS)
-        finally:
-            self._stop.set()
+        """Watch until cancelled. Kopf is started again whenever it ends."""
+        while True:
+            self._life = Life(self._registry(), self._metrics)
+            thread = asyncio.create_task(asyncio.to_thread(self._life.run), name="kopf")
+            try:
+                reason = await asyncio.shield(thread)
+            except asyncio.CancelledError:
+                self._life.stop()
+                await thread
+                raise
+            if reason != self._said:
+                _LOG.warning("the watches ended and are started again: %s", reason)
+            self._said = reason
+            await asyncio.sleep(self._pause)
 
-    def _kopf(self) -> None:
-        """One life of Kopf, in its thread."""
-        try:
-            asyncio.run(self._watch())
-        except Exception:
-            _LOG.exception("the watches failed")
-
-    async def _watch(self) -> None:
-        self._metrics.count_tasks("watch", asyncio.get_running_loop())
-        await kopf.operator(
-            registry=self._registry(), settings=_settings(), clusterwide=True, standalone=True, stop_flag=self._stop
-        )
+    def restart(self) -> None:
+        """List and watch anew, for a watch that says nothing any more."""
+        if self._life is not None:
+            self._life.stop()
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry)(_login)
         kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(self._on_object)
         kopf.on.event("", "v1", "pods", registry=registry)(self._on_pod)
         return registry
@@ -147,18 +68,20 @@ class Watch:
         raw, deleted = event["object"], event["type"] == "DELETED"
         ref = ObjectRef(raw["metadata"]["namespace"], raw["metadata"]["name"])
         if deleted or raw["metadata"].get("deletionTimestamp"):
-            self._record("pyroscopescrapes", event, self._store.remove_object, ref)
+            self._record("pyroscopescrapes", event, self._store.remove_object, ref, raw["metadata"]["uid"])
         else:
             self._record("pyroscopescrapes", event, self._store.put_object, ScrapeObject.from_manifest(raw))
 
     async def _on_pod(self, event: kopf.RawEvent, **_: Any) -> None:
         pod = Pod.from_manifest(event["object"])
         if event["type"] == "DELETED":
-            self._record("pods", event, self._store.remove_pod, ObjectRef(pod.namespace, pod.name))
+            # By uid: Kopf handles a pod and its namesake side by side, and the new one may be known already.
+            self._record("pods", event, self._store.remove_pod, ObjectRef(pod.namespace, pod.name), pod.uid)
         else:
             self._record("pods", event, self._store.put_pod, pod)
 
-    def _record(self, resource: str, event: kopf.RawEvent, change: Callable[[Any], None], what: Any) -> None:
+    def _record(self, resource: str, event: kopf.RawEvent, change: Callable[..., None], *what: Any) -> None:
         """Hand one change over to the operator's own event loop."""
         self._metrics.watch_events.labels(resource, event["type"] or "LISTED").inc()
-        self._loop.call_soon_threadsafe(change, what)
+        self._said = ""
+        self._loop.call_soon_threadsafe(change, *what)

@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyroscope_operator.controller.kube import Kube
+from pyroscope_operator.controller.sweep import Sweep
+from pyroscope_operator.engine.store import Store
 from pyroscope_operator.errors import ApiError
+from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 
 
@@ -19,7 +22,7 @@ class FakeKube(Kube):
     """The same methods as Kube, over dictionaries.
 
     `away`: no call gets through; `refuse`: the HTTP status of every answer, `refuse_call`: of those to one call,
-    `refuse_object`: of those about the status of one object; `hang`: there is none;
+    `refuse_object`: of those about the status of one object; `hang`: there is none; `slow`: seconds until there is one;
     `meanwhile`: called just before a Lease is written, once, or in a list of pods; `calls`: what was asked for.
     """
 
@@ -29,6 +32,7 @@ class FakeKube(Kube):
         self.refuse_call: dict[str, int] = {}
         self.refuse_object: dict[ObjectRef, int] = {}
         self.hang = False
+        self.slow = 0.0
         self.meanwhile: Callable[[], None] = _nothing
         self.calls: list[str] = []
         self.lease: dict[str, Any] | None = None
@@ -44,6 +48,7 @@ class FakeKube(Kube):
             raise ApiError(self.refuse_call[name], name)
         if self.hang:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.slow)
         if self.away or self.refuse:
             raise ApiError(0 if self.away else self.refuse, name)
 
@@ -92,3 +97,9 @@ class FakeKube(Kube):
     @property
     def holder(self) -> str:
         return self.lease["spec"]["holderIdentity"] if self.lease else ""
+
+
+def sweep_of(
+    kube: Kube, store: Store, period: float, metrics: Metrics | None = None, restart: Callable[[], None] = _nothing
+) -> Sweep:
+    return Sweep(kube, store, period, metrics or Metrics(), restart)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from controller_fakes import FakeKube
+from controller_fakes import FakeKube, sweep_of
 
-from pyroscope_operator.controller.sweep import Sweep, gone
+from pyroscope_operator.controller.sweep import gone
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.metrics import Metrics
@@ -52,7 +52,7 @@ async def test_sweep_forgets_what_no_longer_exists() -> None:
         store.put_pod(_pod(name, uid))
         store.put_object(_object(name, uid))
     kube.pods = kube.objects = {ObjectRef("shop", "stays"): "1"}
-    await Sweep(kube, store, 300).sweep()
+    await sweep_of(kube, store, 300).sweep()
     assert store.pod_uids() == store.object_uids() == {ObjectRef("shop", "stays"): "1"}
 
 
@@ -65,7 +65,7 @@ async def test_what_comes_during_the_list_stays() -> None:
             store.put_pod(_pod("just-created", "9"))  # the watch is faster than the list
             return listed
 
-    await Sweep(Slow(), store, 300).sweep()
+    await sweep_of(Slow(), store, 300).sweep()
     assert store.pod_uids() == {ObjectRef("shop", "just-created"): "9"}
 
 
@@ -73,7 +73,7 @@ async def test_it_goes_on_after_an_outage() -> None:
     kube, store = FakeKube(), Store(Metrics())
     store.put_pod(_pod("vanished", "1"))
     kube.away = True
-    running = asyncio.create_task(Sweep(kube, store, 10).run())
+    running = asyncio.create_task(sweep_of(kube, store, 10).run())
     await asyncio.sleep(25)
     assert store.pod_uids() and not running.done()
     kube.away = False
@@ -87,7 +87,7 @@ async def test_synced_when_the_watches_know_what_is_listed() -> None:
     kube, store = FakeKube(), Store(Metrics())
     kube.away = True
     kube.pods, kube.objects = {ObjectRef("shop", "p"): "1", ObjectRef("shop", "deleted-soon"): "2"}, {ObjectRef("shop", "o"): "3"}
-    waiting = asyncio.create_task(Sweep(kube, store, 300).wait_until_synced())
+    waiting = asyncio.create_task(sweep_of(kube, store, 300).wait_until_synced())
     await asyncio.sleep(10)
     kube.away = False
     await asyncio.sleep(10)

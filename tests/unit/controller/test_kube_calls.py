@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ async def test_refusals_carry_their_status(use: Use, status: int) -> None:
             assert (error.status, error.reason) == (status, "ApiServerRefused")
         assert (await refused(kube.apply_status(SHOP, "u", {}))).status == status
         assert (await refused(kube.write_lease(SHOP, {"metadata": {}, "spec": {}}))).status == status
-    assert calls == 4, "our own loops try again, with our own waits"
+    # Our own loops try again, with our own waits; only the credentials are looked at once more.
+    assert calls == 4 + (status == 401)
 
 
 async def test_a_list_that_expires_between_pages(use: Use) -> None:
@@ -205,6 +207,106 @@ async def test_a_call_can_be_cancelled(use: Use) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await kube.pod_uids()
+
+
+# Credentials that change
+
+
+@dataclass
+class Guarded:
+    """An API server that takes one token. `slow`: where it takes a second to refuse another one."""
+
+    token: str = "old"
+    slow: str = ""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        given = request.headers["Authorization"].removeprefix("Bearer ")
+        resource = request.path.rsplit("/", 1)[-1]
+        self.asked.append((resource, given))
+        if given != self.token:
+            await asyncio.sleep(1 if resource == self.slow else 0)
+            return web.json_response({"kind": "Status", "message": SECRET}, status=401)
+        return web.json_response({"items": [item("a", "1")]})
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text("old")
+    return path
+
+
+async def written(path: Path, content: str) -> None:
+    await asyncio.to_thread(path.write_text, content)
+
+
+@asynccontextmanager
+async def guarded(use: Use, token: Path, user: Any = None) -> AsyncIterator[tuple[Guarded, Kube]]:
+    def use_file(content: str | bytes) -> None:
+        use(json.dumps({**json.loads(content), "users": [{"name": "u", "user": user or {"tokenFile": str(token)}}]}))
+
+    server = Guarded()
+    async with api(server.answer, use_file) as kube:
+        yield server, kube
+
+
+async def test_a_new_token_is_used_at_once(use: Use, token: Path) -> None:
+    async with guarded(use, token) as (server, kube):
+        await kube.pod_uids()
+        assert kube.answered_at > 1e9
+        server.token = "new"
+        await written(token, "new")
+        assert await kube.pod_uids()
+        assert await kube.object_uids()
+    assert [given for _, given in server.asked] == ["old", "old", "new", "new"]
+
+
+async def test_several_calls_that_meet_a_new_token_share_it(use: Use, token: Path) -> None:
+    """One of them asks for it, with a plugin that takes a while, the others wait for it; some are refused even later."""
+    kind = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+    answer = json.dumps({**kind, "status": {"token": "TOKEN"}})
+    script = f"sleep 0.2; echo '{answer}' | sed \"s/TOKEN/$(cat {token})/\""
+    plugin = {**kind, "command": "sh", "args": ["-c", script]}
+    async with guarded(use, token, {"exec": plugin}) as (server, kube):
+        assert await kube.pod_uids()
+        server.token = "new"
+        await written(token, "new")
+        server.slow = "pods"
+        calls = [asyncio.create_task(call()) for call in (kube.pod_uids, kube.object_uids, kube.pod_uids, kube.object_uids)]
+        assert [len(listed) for listed in await asyncio.gather(*calls)] == [1] * 4
+    assert [given for _, given in server.asked] == ["old"] * 5 + ["new"] * 4
+
+
+async def test_a_token_that_is_refused_is_not_looked_up_all_the_time(use: Use, token: Path) -> None:
+    async with guarded(use, token) as (server, kube):
+        server.token = "new"
+        for _ in range(5):
+            assert (await refused(kube.pod_uids())).status == 401
+        assert len(server.asked) == 6
+        assert kube.answered_at == 0
+
+
+async def test_a_token_file_that_is_gone_for_a_moment(use: Use, token: Path) -> None:
+    async with guarded(use, token) as (server, kube):
+        server.token = "new"
+        await asyncio.to_thread(token.unlink)
+        assert (await refused(kube.pod_uids())).status == 401
+        server.token = "old"
+        assert await kube.pod_uids()
+
+
+async def test_nobody_goes_on_without_credentials(use: Use, token: Path) -> None:
+    """A token file that is empty for a moment must not make us anonymous: that is refused in another way, for ever."""
+    with_file = kubeconfig("https://x").replace(f'"token": "{SECRET}"', f'"tokenFile": "{token}"')
+    use(with_file)
+    assert (await load_configuration()).api_key["BearerToken"] == "Bearer old"
+    await written(token, "")
+    with pytest.raises(SettingsError) as caught:
+        await load_configuration()
+    assert "credentials" in caught.value.message
+    use(with_file.replace("https:", "http:"))  # kubectl proxy, say
+    assert not (await load_configuration()).api_key
 
 
 # Status and lease

@@ -132,6 +132,41 @@ async def test_refusals_are_waited_out(status: int) -> None:
     await task
 
 
+async def test_an_outage_is_no_silence_of_the_holder() -> None:
+    """Both come back at the same moment: who holds the Lease gets its time to renew it."""
+    kube = FakeKube()
+    _, holding = await held(kube)
+    standby = lease_of(kube, "other")
+    standing_by = asyncio.create_task(standby.acquire())
+    await asyncio.sleep(DURATION)
+    for trouble in ("away", "hang"):
+        setattr(kube, trouble, True)
+        await asyncio.sleep(10 * DURATION + 0.5)  # who stands by is the first to look again
+        setattr(kube, trouble, False)
+        await asyncio.sleep(2 * DURATION)
+        assert kube.holder == "me"
+        assert not holding.done()
+        assert not standing_by.done()
+    await stopped(holding)
+    await asyncio.sleep(2 * DURATION)
+    assert kube.holder == "other", "a holder that really ends is followed"
+    assert standing_by.done()
+
+
+async def test_a_renewal_without_an_answer_is_tried_again_in_time() -> None:
+    """A connection that was cut without a word: before the Lease expires there is another try."""
+    kube = FakeKube()
+    _, task = await held(kube)
+    version = kube.version
+    await asyncio.sleep(DURATION / 3 - 0.1)
+    kube.hang = True
+    await asyncio.sleep(0.2)
+    kube.hang = False
+    await asyncio.sleep(DURATION * 2 / 3)
+    assert kube.version > version
+    await stopped(task)
+
+
 # Keeping
 
 
