@@ -6,7 +6,6 @@ import json
 import math
 import os
 import signal
-import time
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
