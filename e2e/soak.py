@@ -28,7 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from e2e.harness.build import BIN, ROOT, build_all
 from e2e.harness.cluster import SCRAPES, Cluster, PodSpec
 from e2e.harness.controlplane import ControlPlane
-from e2e.harness.parts import Operator, Receiver
+from e2e.harness.parts import Hostile, Operator, Receiver
 from e2e.harness.process import Child, free_port
 from e2e.harness.wait import Hopeless, eventually
 from pyroscope_operator.transport import KEEPALIVE
@@ -46,6 +46,11 @@ _CPU = {
     "profilingConfig": {**dict.fromkeys(("memory", "block", "goroutine", "mutex"), _OFF), "fgprof": {"enabled": True}},
 }
 """The object for the pods that stand a CPU profile."""
+_HOSTILE = (
+    *("black-hole", "endless-body", "endless-gzip", "endless-informational", "gzip-bomb", "html", "huge-length", "many-labels"),
+    *("redirect-loop", "reset", "reset-later", "slow-body", "trickle", "truncated", "two-answers", "unknown-location"),
+)
+"""Kinds of hostile targets that are scraped the whole time; cmd/hostile has more."""
 _TICK = 2.0
 _SEED = 20261124
 _QUIET_SECONDS = 2 * KEEPALIVE + 10
@@ -113,8 +118,8 @@ def look(operator: Operator, cycle: int, started: float) -> Sample:
 class Churn:
     """Pods and objects that come, change and go."""
 
-    def __init__(self, cluster: Cluster, herd_port: int) -> None:
-        self._cluster, self._herd_port = cluster, herd_port
+    def __init__(self, cluster: Cluster, herd_port: int, hostile_port: int) -> None:
+        self._cluster, self._herd_port, self._hostile_port = cluster, herd_port, hostile_port
         self._random = random.Random(_SEED)  # the same churn in every run
         self._number = 0
         self._pods: list[PodSpec] = []
@@ -129,6 +134,11 @@ class Churn:
             self._run(f"127.0.61.{index + 1}", self._herd_port, index % _GROUPS)
         for index, (ip, port) in enumerate(singles):
             self._run(ip, port, index % _GROUPS, {"cpu": "yes"})
+        for index, kind in enumerate(_HOSTILE):
+            profiling = {**dict.fromkeys(("processCPU", "block", "mutex"), _OFF), "pathPrefix": f"/hostile/{kind}"}
+            spec = {"selector": {"matchLabels": {"kind": kind}}, "interval": "10s", "scrapeTimeout": "5s"}
+            self._cluster.scrape(_NAMESPACE, f"hostile-{kind}", {**spec, "profilingConfig": profiling})
+            self._cluster.run_pod(_NAMESPACE, PodSpec(kind, f"127.0.63.{index + 1}", {"kind": kind}, port=self._hostile_port))
 
     def tick(self, number: int) -> None:
         """What happens every _TICK seconds."""
@@ -146,10 +156,10 @@ class Churn:
 
     def end(self) -> None:
         """Nothing is left to scrape."""
-        for name in (*self._objects, "cpu"):
+        for name in (*self._objects, "cpu", *(f"hostile-{kind}" for kind in _HOSTILE)):
             self._cluster.delete_scrape(_NAMESPACE, name)
-        for pod in self._pods:
-            self._cluster.delete_pod(_NAMESPACE, pod.name)
+        for name in (*(pod.name for pod in self._pods), *_HOSTILE):
+            self._cluster.delete_pod(_NAMESPACE, name)
 
     def _run(self, ip: str, port: int, group: int, labels: dict[str, str] | None = None) -> None:
         self._number += 1
@@ -316,7 +326,8 @@ def report(soak: Soak, churn: Churn, faults: Faults, verdicts: Sequence[Verdict]
         "# Soak",
         "",
         f"`make soak`, {time.strftime('%Y-%m-%d', time.gmtime())}, {minutes:g} minutes, {os.cpu_count()} cores, "
-        f"Python {sys.version.split()[0]}: {_HERD + _SINGLES} pods, {_GROUPS} objects; each fault takes two thirds of",
+        f"Python {sys.version.split()[0]}: {_HERD + _SINGLES} pods, {_GROUPS + 1} objects,",
+        f"and {len(_HOSTILE)} hostile targets the whole time ({', '.join(_HOSTILE)}); each fault takes two thirds of",
         f"a ninth of a cycle, {CYCLES} cycles: {'; '.join(name for name, _ in faults.plan)}.",
         "",
         f"Meanwhile {churn.pods_replaced} pods were replaced, {churn.containers_restarted} containers restarted, "
@@ -364,7 +375,7 @@ def main() -> int:
     arguments = parser.parse_args()
     build_all()
     try:
-        with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="pyroscope-operator-soak-") as folder:
+        with tempfile.TemporaryDirectory(prefix="pyroscope-operator-soak-") as folder, ExitStack() as stack:
             return _soak(stack, Path(folder), arguments.minutes, arguments.report)
     except (AssertionError, Hopeless) as error:
         print(f"the soak failed: {error}", file=sys.stderr)
@@ -382,7 +393,8 @@ def _soak(stack: ExitStack, folder: Path, minutes: float, page: Path) -> int:
         Child(f"single-{i}", [BIN / "demoapp", "--name", f"single-{i}", "--listen", f"127.0.62.{i + 1}:6060"], folder)
         for i in range(_SINGLES)
     ]
-    for app in (herd, *singles):
+    hostile = Hostile(folder)
+    for app in (herd, *singles, hostile):
         stack.callback(app.stop)
     faults = Faults(plane, folder, Receiver(folder, "--keep", "500"), singles[0])
     stack.callback(faults.stop)
@@ -391,7 +403,7 @@ def _soak(stack: ExitStack, folder: Path, minutes: float, page: Path) -> int:
     stack.callback(lambda: operator.stop() if operator.running else None)
     operator.wait_ready()
 
-    churn = Churn(cluster, int(herd.announcement()["listening"].rpartition(":")[2]))
+    churn = Churn(cluster, int(herd.announcement()["listening"].rpartition(":")[2]), hostile.port)
     soak = Soak(operator, churn, faults, minutes, ROOT / ".cache/soak.csv")
     before = eventually(lambda: soak.sample(0), "the operator shows its metrics")
     churn.start([(f"127.0.62.{i + 1}", 6060) for i in range(_SINGLES)])

@@ -62,6 +62,7 @@ PROGRAMS = (
     ),
     Program("kubectl", _TOOLS / "kubernetes", "k8s.io/kubernetes/cmd/kubectl", f"-s -w {_VERSION_FLAGS}", "about 30 s"),
     Program("demoapp", _TESTBED, "./cmd/demoapp"),
+    Program("hostile", _TESTBED, "./cmd/hostile"),
     Program("receiver", _TESTBED, "./cmd/receiver"),
     Program("profcheck", _TESTBED, "./cmd/profcheck"),
     Program("genkey", _TESTBED, "./cmd/genkey"),
@@ -96,17 +97,17 @@ def _build(program: Program) -> None:
     _say(f"building {program.name}" + (f" ({program.note} the first time)" if program.note else ""))
     started = time.monotonic()
     command = ["go", "build", "-v", "-ldflags", program.ldflags, "-o", str(program.binary), program.package]
-    process = subprocess.Popen(
-        command, cwd=program.module, env=go_environment(), stderr=subprocess.PIPE, text=True, encoding="utf-8"
-    )
     lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
-    reader.start()
-    while process.poll() is None:
-        reader.join(_TICK_SECONDS)
-        if process.poll() is None and reader.is_alive():
-            _say(f"  {program.name}: {len(lines)} modules and packages so far, {time.monotonic() - started:.0f} s")
-    reader.join()
+    with subprocess.Popen(
+        command, cwd=program.module, env=go_environment(), stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
+        reader = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
+        reader.start()
+        while process.poll() is None:
+            reader.join(_TICK_SECONDS)
+            if process.poll() is None and reader.is_alive():
+                _say(f"  {program.name}: {len(lines)} modules and packages so far, {time.monotonic() - started:.0f} s")
+        reader.join()
     if process.returncode:
         raise SystemExit(f"building {program.name} failed:\n" + "".join(lines[-30:]))
     _say(f"  {program.name}: done in {time.monotonic() - started:.0f} s")

@@ -1,8 +1,9 @@
-"""The parts around the control plane: demo apps, receiver, operator."""
+"""The parts around the control plane: demo apps, hostile targets, receiver, operator."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,40 +13,77 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.harness.build import BIN
 from e2e.harness.process import Child, free_port
 from e2e.harness.wait import eventually
+
+# One for all: making a client takes tens of milliseconds. Nothing is kept open, for the other side may be a new process.
+_HTTP = httpx.Client(trust_env=False, verify=False, timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
+
+_OPERATORS = "127.0.1.1"
+"""Where operators listen: no connection that anybody opens takes a port of this address before the operator does."""
 
 
 class DemoApp(Child):
     """A real Go process with every profile type; it records what it serves and logs who asked."""
 
     def __init__(
-        self, name: str, folder: Path, ip: str, port: int = 6060, *, workload: str = "checkout", prefix: str = ""
+        self,
+        name: str,
+        folder: Path,
+        ip: str,
+        port: int = 6060,
+        *,
+        workload: str = "checkout",
+        prefix: str = "",
+        record: bool = True,
     ) -> None:
+        """`record` False: no copies of what it served, only the log; for many targets at one process."""
         self.recording = folder / f"{name}-recording"
         extra = ["--path-prefix", prefix] if prefix else []
-        listen = ["--listen", f"{ip}:{port}", "--record", str(self.recording)]
+        listen = ["--listen", f"{ip}:{port}", *(["--record", str(self.recording)] if record else [])]
         super().__init__(name, [BIN / "demoapp", "--name", name, "--workload", workload, *listen, *extra], folder)
         self.ip, self.port = ip, port
         self.address: str = self.announcement()["listening"]
 
     def requests(self, path: str = "", since: int = 0) -> list[dict[str, Any]]:
         """Finished profile requests, oldest first."""
-        answer = httpx.get(f"http://{self.address}/-/requests", params={"since": since}, trust_env=False)
+        answer = _HTTP.get(f"http://{self.address}/-/requests", params={"since": since})
         return [entry for entry in answer.raise_for_status().json() if entry["path"].startswith(path)]
+
+
+class Hostile(Child):
+    """Every target that nobody wants to meet, on all loopback addresses, by `/hostile/<kind>/`."""
+
+    def __init__(self, folder: Path, name: str = "hostile", port: int = 0, canary: str = "127.0.0.99") -> None:
+        """`canary` is where its redirects point at."""
+        super().__init__(name, [BIN / "hostile", "--listen", f"0.0.0.0:{port}", "--canary", canary], folder)
+        self.port = int(self.announcement()["listening"].rpartition(":")[2])
+
+    def _get(self, page: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/-/{page}", trust_env=False).raise_for_status().json()
+        return found
+
+    def ports(self) -> dict[str, int]:
+        """Of the kinds that a path can't choose."""
+        return {kind: int(address.rpartition(":")[2]) for kind, address in self._get("addresses").items()}
+
+    def hits(self) -> dict[str, Any]:
+        """`kinds` by name: how many `requests` came, and how many are still being answered (`busy`); and `canary`."""
+        return self._get("hits")
 
 
 class Receiver(Child):
     """A push.v1 server on Pyroscope's own API module, with a query API."""
 
-    def __init__(self, folder: Path, *flags: str, port: int = 0) -> None:
-        super().__init__("receiver", [BIN / "receiver", "--listen", f"127.0.0.1:{port}", *flags], folder)
+    def __init__(self, folder: Path, *flags: str, host: str = "127.0.0.1", port: int = 0, name: str = "receiver") -> None:
+        super().__init__(name, [BIN / "receiver", "--listen", f"{host}:{port}", *flags], folder)
         self.url = f"http://{self.announcement()['listening']}"
 
     def _get(self, path: str, **params: Any) -> Any:
-        return httpx.get(f"{self.url}/api/{path}", params=params, trust_env=False, timeout=30).raise_for_status().json()
+        return _HTTP.get(f"{self.url}/api/{path}", params=params).raise_for_status().json()
 
     def profiles(self, since: int = 0, **labels: str) -> list[dict[str, Any]]:
         """Metadata of the profiles that were taken, oldest first; `name` stands for `__name__`."""
@@ -53,6 +91,10 @@ class Receiver(Child):
             labels["__name__"] = labels.pop("name")
         found: list[dict[str, Any]] = self._get("profiles", since=since, **labels)
         return found
+
+    def body(self, seq: int) -> bytes:
+        """A profile that was taken, as it came."""
+        return _HTTP.get(f"{self.url}/api/profiles/{seq}/body").raise_for_status().content
 
     def last_seq(self) -> int:
         return max((profile["seq"] for profile in self.profiles()), default=0)
@@ -63,6 +105,11 @@ class Receiver(Child):
 
     def stats(self) -> dict[str, int]:
         found: dict[str, int] = self._get("stats")
+        return found
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """Push requests with a number above `since`, whatever became of them, oldest first."""
+        found: list[dict[str, Any]] = self._get("requests", since=since)
         return found
 
     def rejected(self) -> dict[str, Any]:
@@ -76,7 +123,7 @@ class Receiver(Child):
         return found
 
     def fault(self, **fault: Any) -> None:
-        httpx.post(f"{self.url}/api/fault", json=fault, trust_env=False).raise_for_status()
+        _HTTP.post(f"{self.url}/api/fault", json=fault).raise_for_status()
 
 
 class Operator(Child):
@@ -92,14 +139,14 @@ class Operator(Child):
         wrapper: Sequence[str] = (),
     ) -> None:
         """`wrapper` is put before the command."""
-        self.port = free_port()
+        self.port = free_port(_OPERATORS)
         environment = {**(environment or {}), **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
         command = [*wrapper, sys.executable, "-W", "error::ResourceWarning", "-m", "pyroscope_operator", "run"]
-        super().__init__(name, [*command, "--listen", f"127.0.0.1:{self.port}", *flags], folder, environment)
-        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(name, [*command, "--listen", f"{_OPERATORS}:{self.port}", *flags], folder, environment)
+        self.url = f"http://{_OPERATORS}:{self.port}"
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, trust_env=False, timeout=10)
+        return _HTTP.get(self.url + path, timeout=10)
 
     def ready(self) -> bool:
         self.check_running()
@@ -110,6 +157,23 @@ class Operator(Child):
 
     def wait_ready(self, timeout: float = 60) -> None:
         eventually(self.ready, f"{self.name} is ready", timeout)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of one of our own metrics (without its prefix) that have these labels; 0 without any."""
+        families = text_string_to_metric_families(self.get("/metrics").raise_for_status().text)
+        samples = [sample for family in families for sample in family.samples if sample.name == f"pyroscope_operator_{name}"]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    def dropped(self) -> dict[str, int]:
+        """Lost profiles by reason."""
+        families = text_string_to_metric_families(self.get("/metrics").raise_for_status().text)
+        samples = [sample for family in families for sample in family.samples]
+        lost = [sample for sample in samples if sample.name == "pyroscope_operator_profiles_dropped_total"]
+        return {sample.labels["reason"]: int(sample.value) for sample in lost}
+
+    def rss(self) -> int:
+        """Bytes of memory."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def targets(self) -> dict[str, Any]:
         found: dict[str, Any] = self.get("/api/v1/targets").raise_for_status().json()
@@ -144,13 +208,6 @@ class Operator(Child):
         """No bug, and nothing that is no line of the log: a traceback, a task or a connection that nobody has ended."""
         wrong = [line for line in self.log_lines() if line["level"] in {"ERROR", "CRITICAL"}]
         assert not wrong, f"{self.name}: {wrong}"
-
-    def metric(self, name: str, **labels: str) -> float:
-        """A sample of /metrics, without the prefix of our own; 0 where there is none."""
-        pairs = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
-        wanted = f"pyroscope_operator_{name}" + (f"{{{pairs}}}" if pairs else "")
-        found = [line.rpartition(" ") for line in self.get("/metrics").raise_for_status().text.splitlines()]
-        return next((float(value) for sample, _, value in found if sample == wanted), 0.0)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Every line of the log, which must be JSON."""

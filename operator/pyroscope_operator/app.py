@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -25,10 +26,12 @@ from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.fanout import Fanout
-from pyroscope_operator.push.writer import EndpointWriter
+from pyroscope_operator.push.writer import SHUTDOWN, EndpointWriter
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
+from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Context
+from pyroscope_operator.scrape.workers import Workers
 from pyroscope_operator.settings import Settings
 from pyroscope_operator.standalone import Files
 from pyroscope_operator.web.server import Pages, serve
@@ -36,6 +39,9 @@ from pyroscope_operator.web.server import Pages, serve
 _LOG = logging.getLogger(__name__)
 _WORKERS = 2
 """Threads for large profiles."""
+_SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that works on a profile lets the event loop go on; Python's own 5 ms are for each of
+the many times that the loop has to ask for it."""
 
 
 class Source(Protocol):
@@ -48,6 +54,7 @@ class Source(Protocol):
 
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT. Raises OperatorErrors, in groups."""
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -59,9 +66,18 @@ async def run(settings: Settings) -> None:
         pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine))
         async with serve(settings.listen, pages) as address:
             _LOG.info("started", extra={"version": __version__, "listen": address, "standalone": settings.standalone})
-            await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
+            try:
+                await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
+            finally:
+                _tell_the_end(metrics)
     await transport.closed()
-    _LOG.info("stopped")
+
+
+def _tell_the_end(metrics: Metrics) -> None:
+    """What became of the profiles of this process, in one line; a warning if some were lost because it ended."""
+    pushed, lost = metrics.delivered()
+    level = logging.WARNING if lost.get(SHUTDOWN) else logging.INFO
+    _LOG.log(level, "stopped: profiles pushed: %d, lost: %d", pushed, sum(lost.values()), extra={"pushed": pushed, "lost": lost})
 
 
 def _on_signal(stop: asyncio.Event) -> None:
@@ -103,7 +119,12 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
         async with transport.open_transport() as to_targets, transport.open_transport() as to_pyroscope:
             client = PushClient(endpoint, to_pyroscope)
             fanout = Fanout([EndpointWriter(client, metrics, book, queue_bytes=size.parse(settings.queue_size))])
-            pool = ScrapePool(Context(Fetcher(to_targets), fanout, metrics, executor, time.time))
+            bodies = Room(size.parse(settings.body_memory), "--body-memory")
+            baselines = Room(size.parse(settings.baseline_memory), "--baseline-memory")
+            metrics.body_memory.set_function(lambda: bodies.held)
+            metrics.baseline_memory.set_function(lambda: baselines.held)
+            workers = Workers(executor, _WORKERS)
+            pool = ScrapePool(Context(Fetcher(to_targets), fanout, metrics, bodies, baselines, workers, time.time))
             store = Store(metrics)
             yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics), fanout, book)
 

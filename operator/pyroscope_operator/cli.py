@@ -2,6 +2,7 @@
 
 pyroscope-operator run [flags]                     the operator
 pyroscope-operator run --standalone FILE… [flags]  the same without Kubernetes
+pyroscope-operator check FILE…                     checks PyroscopeScrapes in files, without a cluster
 pyroscope-operator crds                            prints the CRDs
 """
 
@@ -19,6 +20,7 @@ from pydantic_settings import SettingsError as CliError
 
 from pyroscope_operator import __version__, app, log, transport
 from pyroscope_operator.api import crd
+from pyroscope_operator.check import command as check
 from pyroscope_operator.errors import ManifestError, OperatorError, SettingsError
 from pyroscope_operator.settings import PREFIX, Settings
 
@@ -27,11 +29,13 @@ _SECRETS = ("write-password", "write-bearer-token")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0 fine, 1 failed, 2 wrong settings or files."""
+    """Run a command; returns the exit code: 0 fine, 1 failed or found wrong, 2 wrong settings or files."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     match command:
         case "run":
             return _run(rest)
+        case "check":
+            return check.run(rest)
         case "crds":
             sys.stdout.write("---\n".join(crd.documents().values()))
             return 0

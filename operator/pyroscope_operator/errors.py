@@ -23,7 +23,14 @@ logs.  Messages are short and hold neither secrets nor response bodies.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Place = tuple[int | str, ...]
+"""Where something stands in an object: names of fields, keys of maps and indices of lists, from the outside in."""
+
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class OperatorError(Exception):
@@ -50,21 +57,45 @@ class SettingsError(OperatorError):
 
 
 class ManifestError(OperatorError):
-    """A file of manifests can't be read or parsed."""
+    """A file of manifests can't be read or parsed.
 
-    def __init__(self, message: str) -> None:
-        super().__init__("InvalidManifest", message)
+    `problem` is what is wrong at `line` and `column`, which count from 1; 0: it is about the whole file.
+    """
+
+    def __init__(self, file: str, problem: str, line: int = 0, column: int = 0) -> None:
+        super().__init__("InvalidManifest", f"{file}:{line}: {problem}" if line else f"{file}: {problem}")
+        self.problem = problem
+        self.line = line
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in an object. The message says the fix and never holds a value."""
+
+    place: Place
+    """The wrong field, or the missing one."""
+    message: str
+
+    @property
+    def path(self) -> str:
+        """`place` as a JSON path: spec.custom[0].path; keys of maps that are no field names go into brackets."""
+        path = ""
+        for part in self.place:
+            text = str(part)[:63]
+            plain = isinstance(part, str) and _FIELD.fullmatch(text)
+            path += ("." if path and plain else "") + (text if plain else f"[{text}]")
+        return path
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.place else self.message
 
 
 class SpecError(OperatorError):
-    """An object of ours is invalid. It is reported, and nothing of it is scraped.
+    """An object of ours is invalid. It is reported, and nothing of it is scraped."""
 
-    `problems` holds (JSON path, message) pairs, such as
-    ("spec.interval", "must be from 1s to 24h"); the messages never hold values.
-    """
-
-    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
-        super().__init__("InvalidSpec", "; ".join(f"{path}: {message}" if path else message for path, message in problems))
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("InvalidSpec", "; ".join(map(str, problems)))
         self.problems = list(problems)
 
 

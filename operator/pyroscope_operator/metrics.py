@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.samples import Sample
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the size of every counter and nobody reads them
 
@@ -27,6 +28,19 @@ class Metrics:
         """Show how many tasks `loop` has whenever the metrics are asked for, from whatever thread."""
         self._tasks.labels(name).set_function(lambda: len(asyncio.all_tasks(loop)))
 
+    def delivered(self) -> tuple[int, dict[str, int]]:
+        """Profiles that were taken so far, and those that were lost by reason, at all endpoints."""
+        taken = sum(sample.value for sample in self._totals(self.profiles_sent))
+        lost: dict[str, int] = {}
+        for sample in self._totals(self.profiles_dropped):
+            reason = sample.labels["reason"]
+            lost[reason] = lost.get(reason, 0) + int(sample.value)
+        return int(taken), lost
+
+    @staticmethod
+    def _totals(counter: Counter) -> list[Sample]:
+        return [sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total")]
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"pyroscope_operator_{name}", text, labels, registry=self.registry)
 
@@ -48,6 +62,9 @@ class Metrics:
             "profile_type",
         )
         self.scrape_bytes = self._counter("scrape_body_bytes_total", "Bytes of profile bodies received from targets.")
+        self.body_memory = self._gauge(
+            "scrape_body_memory_bytes", "Bytes of bodies that scrapes hold at this moment, being read, waiting or worked on."
+        )
         self.slots_skipped = self._counter(
             "scrape_slots_skipped_total", "Slots left out because the scrape before was still running."
         )
@@ -58,6 +75,13 @@ class Metrics:
         )
         self.baselines = self._counter(
             "delta_baselines_total", "Cumulative profiles kept as a new baseline instead of being sent (first scrape, restart)."
+        )
+        self.empty = self._counter(
+            "profiles_empty_total", "Profiles without samples, which are not sent: an idle CPU, or counters that did not move."
+        )
+
+        self.baseline_memory = self._gauge(
+            "delta_baseline_memory_bytes", "Bytes of what cumulative profiles are compared with, about."
         )
 
     def _pushing(self) -> None:

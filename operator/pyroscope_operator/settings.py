@@ -122,6 +122,10 @@ class Settings(BaseSettings):
 
     body_size_limit: Bytes = "16MiB"
     """Largest profile that is accepted from a target, before and after decompression; objects may set less."""
+    body_memory: Bytes = "128MiB"
+    """Bytes of bodies that all scrapes together hold at a time; at least four times the body size limit."""
+    baseline_memory: Bytes = "1GiB"
+    """Bytes for what cumulative profiles are compared with: about 200 for each sample of each memory, mutex and block profile."""
     privileged_namespaces: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """Namespaces whose objects may select pods of other namespaces and name static targets. Default: the operator's own."""
     namespace: str = ""
@@ -155,6 +159,8 @@ class Settings(BaseSettings):
             raise ValueError("--standalone needs at least one FILE with PyroscopeScrapes")
         if self.files and not self.standalone:
             raise ValueError("FILES are for --standalone; in a cluster, kubectl apply them")
+        if size.parse(self.body_memory) < 4 * size.parse(self.body_size_limit):
+            raise ValueError("body-memory must be at least four times body-size-limit")
         return self
 
     @property

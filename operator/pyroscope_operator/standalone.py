@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pyroscope_operator.api.scrape import KIND
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.store import ScrapeObject
 from pyroscope_operator.errors import ManifestError
+from pyroscope_operator.manifest.node import Node
+from pyroscope_operator.manifest.objects import objects
+from pyroscope_operator.manifest.read import documents
 from pyroscope_operator.model.ref import ObjectRef
 
 _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 2.0
-_MAX_FILE_BYTES = 4 << 20
 
 
 class Files:
@@ -85,38 +85,37 @@ def read_manifests(paths: Sequence[Path]) -> dict[ObjectRef, dict[str, Any]]:
     """The PyroscopeScrapes in these files. Raises ManifestError."""
     found: dict[ObjectRef, dict[str, Any]] = {}
     for path in paths:
-        for manifest in _documents(path):
-            ref = _ref(path, manifest)
+        for node in _nodes(path):
+            ref, manifest = _manifest(path, node)
             if ref in found:
-                raise ManifestError(f"{path}: {ref} is there twice: rename one of them")
+                raise ManifestError(str(path), f"{ref} is there twice: rename one of them", node.at.line)
             found[ref] = manifest
     return found
 
 
-def _documents(path: Path) -> Iterator[dict[str, Any]]:
+def _nodes(path: Path) -> Iterator[Node]:
     try:
         with path.open("rb") as file:
-            text = file.read(_MAX_FILE_BYTES + 1)
-        if len(text) > _MAX_FILE_BYTES:
-            raise ManifestError(f"{path}: larger than {_MAX_FILE_BYTES >> 20} MiB")
-        documents = list(yaml.safe_load_all(text))
+            for document in documents(str(path), file):
+                yield from objects(document)
     except OSError as error:
-        raise ManifestError(f"{path}: {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ManifestError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two: a date in February's 30th, 1,000 brackets
-        raise ManifestError(f"{path}: not valid YAML") from error
-    return (document for document in documents if document is not None)
+        raise ManifestError(str(path), str(error.strerror)) from error
 
 
-def _ref(path: Path, manifest: Any) -> ObjectRef:
+def _manifest(path: Path, node: Node) -> tuple[ObjectRef, dict[str, Any]]:
+    for at, problem in node.problems():
+        raise ManifestError(str(path), f"not valid YAML: {problem}", *at)
+    manifest = node.plain()
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-        raise ManifestError(f"{path}: every document must be a {KIND}: set kind and apiVersion")
+        raise ManifestError(str(path), f"every document must be a {KIND}: set kind and apiVersion", node.at.line)
     meta = manifest.get("metadata")
     if not isinstance(meta, dict) or not isinstance(meta.get("name"), str):
-        raise ManifestError(f"{path}: a {KIND} without metadata.name: add it")
-    return ObjectRef(str(meta.get("namespace") or "default"), meta["name"])
+        raise ManifestError(str(path), f"a {KIND} without metadata.name: add it", node.at.line)
+    namespace = meta.get("namespace")
+    if not isinstance(namespace, str | None):
+        line = node.locate(("metadata", "namespace")).line
+        raise ManifestError(str(path), "metadata.namespace must be a string: write it in quotes", line)
+    return ObjectRef(namespace or "default", meta["name"]), manifest
 
 
 def _stamps(paths: Sequence[Path]) -> list[tuple[int, int]]:
@@ -126,6 +125,6 @@ def _stamps(paths: Sequence[Path]) -> list[tuple[int, int]]:
         try:
             found = path.stat()
         except OSError as error:
-            raise ManifestError(f"{path}: {error.strerror}") from error
+            raise ManifestError(str(path), str(error.strerror)) from error
         stamps.append((found.st_mtime_ns, found.st_size))
     return stamps

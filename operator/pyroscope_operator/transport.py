@@ -17,6 +17,8 @@ import uvloop
 from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
+from pyroscope_operator.connection import BoundedConnector, PlainResponse
+
 KEEPALIVE = 75.0
 """Seconds for which an idle connection is kept: above any usual scrape interval and
 below the 2 min after which Pyroscope closes it, so that no request meets a closing one."""
@@ -63,7 +65,8 @@ async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIter
     """
     context = ssl_context or httpx.create_ssl_context()
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=context),
+        connector=BoundedConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=context),
+        response_class=PlainResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,

@@ -7,7 +7,7 @@ import gzip
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -27,9 +27,7 @@ from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.endpoint import WriteEndpoint
 from pyroscope_operator.push.fanout import Fanout
 from pyroscope_operator.push.writer import EndpointWriter
-from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
-from pyroscope_operator.scrape.scraper import Context
 
 pytestmark = pytest.mark.looptime
 _REF = ObjectRef("shop", "checkout")
@@ -95,8 +93,7 @@ async def running() -> AsyncIterator[Bed]:
     book = DeliveryBook()
     client = PushClient(WriteEndpoint("http://pyroscope:4040"), httpx.MockTransport(pyroscope.handle), bench.now)
     fanout = Fanout([EndpointWriter(client, bench.metrics, book, clock=bench.now, monotonic=loop.time)])
-    fetcher = Fetcher(httpx.MockTransport(bench.targets.handle))
-    pool = ScrapePool(Context(fetcher, fanout, bench.metrics, bench.executor, bench.now))
+    pool = ScrapePool(replace(bench.context, sink=fanout))
     store = Store(bench.metrics)
     policy = Policy(privileged_namespaces=None, body_limit=1 << 20)
     engine = Engine(store, pool, Reconciler(store, pool, book, policy, bench.metrics), fanout, book)

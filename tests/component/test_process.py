@@ -181,7 +181,7 @@ async def test_sigterm_pushes_what_is_queued(tmp_path: Path) -> None:
         assert await running.ended(10) == 0
         assert here.scrapes == scrapes, "no scrape after the signal"
     assert len(here.taken) == scrapes
-    assert running.messages()[-1] == "stopped"
+    assert running.messages()[-1] == f"stopped: profiles pushed: {scrapes}, lost: 0"
 
 
 async def test_sigterm_ends_within_the_grace(tmp_path: Path) -> None:
@@ -193,6 +193,10 @@ async def test_sigterm_ends_within_the_grace(tmp_path: Path) -> None:
         running.process.send_signal(signal.SIGTERM)
         assert await running.ended(5) == 0
         assert 0.5 < asyncio.get_running_loop().time() - began < 2.5
+    end = running.log[-1]
+    assert (end["level"], end["pushed"], end["lost"]) == ("WARNING", 0, {"Shutdown": here.scrapes}), (
+        "the last line tells the loss"
+    )
     assert not any("Traceback" in str(entry) for entry in running.log)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
 
+import kopf
 import pytest
 
 from pyroscope_operator import log
@@ -28,8 +28,8 @@ def restored() -> Iterator[None]:
 def test_debug_lines_of_kopf_are_json_too(capfd: pytest.CaptureFixture[str]) -> None:
     """They carry Kopf's settings, which hold a thread pool."""
     log.configure("debug", "json")
-    extra = {"settings": threading.Lock(), "k8s_ref": {"kind": "Pod"}, "k8s_skip": True}
-    logging.getLogger("kopf.other").debug("Handler %r is invoked.", "x", extra=extra)
+    extra = {"settings": kopf.OperatorSettings(), "k8s_ref": {"kind": "Pod"}, "k8s_skip": True}
+    logging.getLogger("kopf.objects").debug("Handler %r is invoked.", "x", extra=extra)
     logging.getLogger("pyroscope_operator").info("seen", extra={"object": "shop/checkout"})
     first, second = (json.loads(line) for line in capfd.readouterr().err.splitlines())
     assert (first["level"], first["message"]) == ("DEBUG", "Handler 'x' is invoked.")
@@ -42,5 +42,5 @@ def test_kopf_is_silent_about_each_attempt(capfd: pytest.CaptureFixture[str]) ->
     for name in ("kopf._cogs.clients.watching", "kopf._core.reactor.running"):
         logging.getLogger(name).error("Request attempt #1 failed; will retry")
     logging.getLogger("kopf.activities.authentication").warning("Activity is cancelled. Will escalate.")
-    logging.getLogger("kopf.other").error("Handler failed")
+    logging.getLogger("kopf.objects").error("Handler failed")
     assert [json.loads(line)["message"] for line in capfd.readouterr().err.splitlines()] == ["Handler failed"]

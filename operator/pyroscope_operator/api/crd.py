@@ -17,6 +17,7 @@ import yaml
 
 from pyroscope_operator.api import GROUP, VERSION
 from pyroscope_operator.api.base import ApiModel
+from pyroscope_operator.api.formats import HINTS
 from pyroscope_operator.api.scrape import KIND, PLURAL, PyroscopeScrape, PyroscopeScrapeSpec
 from pyroscope_operator.api.status import ScrapeStatus
 
@@ -117,6 +118,19 @@ def model_schema(model: type[ApiModel]) -> Schema:
     return structural(made, made.get("$defs", {}), model.__name__)
 
 
+def explained(schema: Schema) -> Schema:
+    """`schema` with a rule beside each pattern, whose message says the fix: of a pattern the API server shows only itself."""
+    out = {key: explained(value) if key in {"items", "additionalProperties"} else value for key, value in schema.items()}
+    if "properties" in schema:
+        out["properties"] = {name: explained(field) for name, field in schema["properties"].items()}
+    pattern = schema.get("pattern", "")
+    if pattern in HINTS:
+        either = "type(self) == int || " if schema.get("x-kubernetes-int-or-string") else ""
+        rule = {"rule": f"{either}self.matches({json.dumps(pattern)})", "message": HINTS[pattern]}
+        out["x-kubernetes-validations"] = [*schema.get("x-kubernetes-validations", []), rule]
+    return out
+
+
 @cache
 def scrape_schema() -> Schema:
     """The structural schema of a whole PyroscopeScrape."""
@@ -128,7 +142,7 @@ def scrape_schema() -> Schema:
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": KIND},
             "metadata": {"type": "object"},
-            "spec": model_schema(PyroscopeScrapeSpec),
+            "spec": explained(model_schema(PyroscopeScrapeSpec)),
             "status": model_schema(ScrapeStatus),
         },
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,12 +20,12 @@ from pyroscope_operator.api import crd
 from pyroscope_operator.api.base import RULE_BROKEN
 from pyroscope_operator.api.formats import HINTS
 from pyroscope_operator.api.scrape import PyroscopeScrape
-from pyroscope_operator.errors import SpecError
+from pyroscope_operator.errors import Place, Problem, SpecError
 
 MAX_PROBLEMS = 20
 """Problems told at once; more than that help nobody and would not fit into a condition."""
 
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BELOW = re.compile(r"[^.\[\]]+")
 _MESSAGES = {
     "missing": "is required: add it",
     "model_type": "must be an object with fields",
@@ -68,48 +68,42 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _problems(detail: ErrorDetails) -> Iterator[tuple[str, str]]:
-    """(JSON path, message) of everything that one pydantic error tells."""
+def _problems(detail: ErrorDetails) -> Iterator[Problem]:
+    """Everything that one pydantic error tells."""
     context = detail.get("ctx", {})
-    path = _json_path(detail["loc"])
+    place = tuple(part for part in detail["loc"] if part != "[key]")
     if detail["type"] == RULE_BROKEN:
         for below, message in context["problems"]:
-            yield _joined(path, below), message
+            yield Problem(place + _below(below), message)
     elif detail["type"] == "extra_forbidden":
-        yield path, _unknown_field(detail["loc"])
+        yield Problem(place, _unknown_field(place))
     elif detail["type"] == "string_pattern_mismatch":
-        yield path, HINTS.get(context["pattern"], detail["msg"])
+        yield Problem(place, HINTS.get(context["pattern"], detail["msg"]))
     else:
         template = _MESSAGES.get(detail["type"])
-        yield path, template.format(**context) if template else detail["msg"]
+        yield Problem(place, template.format(**context) if template else detail["msg"])
 
 
-def _json_path(loc: tuple[int | str, ...]) -> str:
-    """('spec', 'custom', 0, 'path') → `spec.custom[0].path`; keys of maps that are no field names go into brackets."""
-    path = ""
-    for part in loc:
-        if part == "[key]":
-            continue
-        text = str(part)[:63]
-        path = _joined(path, text if isinstance(part, str) and _FIELD.fullmatch(text) else f"[{text}]")
-    return path
+def _below(path: str) -> Place:
+    """The path of a rule or of a list's entry, `a.b` or `[1]`, as a place."""
+    return tuple(int(part) if part.isdigit() else part for part in _BELOW.findall(path))
 
 
-def _joined(path: str, below: str) -> str:
-    return path + ("" if not below or below.startswith("[") or not path else ".") + below
-
-
-def _unknown_field(loc: tuple[int | str, ...]) -> str:
+def _unknown_field(place: Place) -> str:
     """Message for a field that does not exist, with the one that was meant if there is one alike."""
     schema: dict[str, Any] = crd.scrape_schema()
-    for part in loc[:-1]:
+    for part in place[:-1]:
         properties = schema.get("properties", {})
         schema = (
             schema.get("items", {}) if isinstance(part, int) else properties.get(part) or schema.get("additionalProperties", {})
         )
-    known = list(schema.get("properties", {}))
-    by_lower = {name.lower(): name for name in known}
-    wrong = str(loc[-1])[:63].replace("_", "").lower()
+    return no_field(str(place[-1]), schema.get("properties", {}))
+
+
+def no_field(name: str, known: Iterable[str]) -> str:
+    """Message for the field `name`, which is none of the `known`."""
+    by_lower = {field.lower(): field for field in known}
+    wrong = name[:63].replace("_", "").lower()
     if alike := difflib.get_close_matches(wrong, by_lower, n=1, cutoff=0.7):
         return f"is not a field: did you mean {by_lower[alike[0]]}?"
     return "is not a field: remove it or check its indentation"

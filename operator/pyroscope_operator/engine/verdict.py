@@ -9,6 +9,8 @@ from pyroscope_operator.api.unbuilt import unbuilt
 from pyroscope_operator.discovery import selector
 from pyroscope_operator.engine.store import ScrapeObject
 
+PRIVILEGED = {"spec.namespaceSelector": "other namespaces", "spec.staticTargets": "targets that are no pods"}
+"""What only objects in privileged namespaces may have: JSON path → in words."""
 _MAX_MESSAGE = 1024
 
 
@@ -42,17 +44,20 @@ def judge(found: ScrapeObject, policy: Policy) -> Verdict:
     return _permitted(found.spec, found.ref.namespace, policy) or Verdict("Accepted", "the object is valid")
 
 
+def privileged_fields(spec: PyroscopeScrapeSpec, own: str) -> list[str]:
+    """JSON paths of what only objects in privileged namespaces may have; `own` is the namespace of this one."""
+    elsewhere = selector.namespaces(spec, own) != frozenset({own})
+    return ["spec.namespaceSelector"] * elsewhere + ["spec.staticTargets"] * bool(spec.static_targets)
+
+
 def _permitted(spec: PyroscopeScrapeSpec, own: str, policy: Policy) -> Verdict | None:
     privileged = policy.privileged_namespaces
     if privileged is None or own in privileged:
         return None
-    if selector.namespaces(spec, own) != frozenset({own}):
-        field = "spec.namespaceSelector: other namespaces"
-    elif spec.static_targets:
-        field = "spec.staticTargets: targets that are no pods"
-    else:
-        return None
-    return Verdict(
-        "NamespaceNotAllowed",
-        f"{field} are for objects in privileged namespaces; {own!r} is none of them (operator setting privilegedNamespaces)",
-    )
+    for path in privileged_fields(spec, own):
+        return Verdict(
+            "NamespaceNotAllowed",
+            f"{path}: {PRIVILEGED[path]} are for objects in privileged namespaces; "
+            f"{own!r} is none of them (operator setting privilegedNamespaces)",
+        )
+    return None

@@ -1,8 +1,9 @@
 """Whether bytes are a profile that everybody behind us can read.
 
 Strict where google/pprof's `CheckValid` is strict, and about dangling references, which
-the server would silently repair by dropping samples.  Two passes over plain sets are made
-instead of a look at every reference, as attribute access is what costs time here.
+the server would silently repair by dropping samples.  Passes over plain sets are made
+instead of a look at every reference, as attribute access is what costs time here; no set
+grows beyond what the profile really has, however many references do not hold.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from pyroscope_operator._proto.profile_pb2 import Function, Location, Mapping, Profile
 from pyroscope_operator.errors import ProfileError
+from pyroscope_operator.pprof.budget import within_budget
 from pyroscope_operator.pprof.gunzip import GZIP_MAGIC
 
 _SNIFFED_BYTES = 512
@@ -27,10 +29,12 @@ def parse(raw: bytes) -> Profile:
     unique and not 0; every location, function and (if not 0) mapping id and every string
     index that is used exists.
 
-    Raises `ProfileError`: EmptyBody or NotAProfile; the message never quotes the body.
+    Raises `ProfileError`: EmptyBody, NotAProfile or TooComplex; the message never quotes the body.
     """
     if not raw:
         raise ProfileError("EmptyBody", "the target sent an empty body")
+    if not within_budget(raw):
+        raise _not_a_profile(raw, "the protobuf is broken")
     profile = Profile()
     try:
         profile.ParseFromString(raw)
@@ -63,14 +67,12 @@ def _problem_of_ids(profile: Profile) -> str:
     mappings, locations, functions = _ids(profile.mapping), _ids(profile.location), _ids(profile.function)
     if mappings is None or locations is None or functions is None:
         return "an id of a mapping, location or function is 0 or used twice"
-    used: set[int] = set()
-    for sample in profile.sample:
-        used.update(sample.location_id)
-    if not used <= locations:
+    if not all(locations.issuperset(sample.location_id) for sample in profile.sample):
         return "a sample names an unknown location"
-    if not {line.function_id for location in profile.location for line in location.line} <= functions:
+    if not functions.issuperset(line.function_id for location in profile.location for line in location.line):
         return "a location names an unknown function"
-    if not {location.mapping_id for location in profile.location} <= mappings | {0}:
+    mappings.add(0)
+    if not mappings.issuperset(location.mapping_id for location in profile.location):
         return "a location names an unknown mapping"
     return ""
 
@@ -82,10 +84,12 @@ def _ids(entries: Sequence[Mapping] | Sequence[Location] | Sequence[Function]) -
 
 
 def _problem_of_strings(profile: Profile) -> str:
-    used: set[int] = set()
+    count, used = len(profile.string_table), set[int]()
     for group in _string_indexes(profile):
         used.update(group)
-    if min(used) < 0 or max(used) >= len(profile.string_table):
+        if len(used) > count:
+            break
+    if min(used) < 0 or max(used) >= count:
         return "a string index is out of range"
     return ""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from struct import Struct
 
-from pyroscope_operator._proto.profile_pb2 import Label, Location, Profile, Sample
+from pyroscope_operator._proto.profile_pb2 import Function, Label, Location, Profile, Sample
 
 KEY_BYTES = 16
 """128 bits: with 10^6 keys the chance of any collision is about 10^-27."""
@@ -15,6 +15,8 @@ _U32 = Struct("<I")
 _U64 = Struct("<Q")
 _LABEL_NUM = Struct("<q")
 _LINE = Struct("<3q")
+_SHORT_TEXT = 64
+"""Bytes of a string up to which it stands for itself."""
 
 
 class SampleKeys:
@@ -35,7 +37,8 @@ class SampleKeys:
         """`profile` has been checked; `seed` is at most 64 bytes and the same for all profiles to be compared."""
         self._seed = seed
         self._strings = profile.string_table
-        self._functions = {function.id: function for function in profile.function}
+        self._long_texts: dict[int, bytes] = {}
+        self._functions = _functions_without_address(profile)
         self._frames = {location.id: self._frame(location) for location in profile.location}
         self._labels: dict[tuple[int, int, int, int], bytes] = {}
 
@@ -68,8 +71,24 @@ class SampleKeys:
         return found
 
     def _text(self, index: int) -> bytes:
-        text = self._strings[index]
-        return _U32.pack(len(text)) + text
+        """The length of a string, and the string or, if it is long, its hash.
+
+        A long string is read and hashed once, not for each label that has it: a hundred
+        thousand labels with a string of 10 MB would be 1 TB to hash.
+        """
+        found = self._long_texts.get(index)
+        if found is None:
+            text = self._strings[index]
+            found = _U32.pack(len(text)) + text
+            if len(text) > _SHORT_TEXT:
+                found = self._long_texts[index] = _U32.pack(len(text)) + self._hash((text,))
+        return found
 
     def _hash(self, parts: Iterable[bytes]) -> bytes:
         return blake2b(b"".join(parts), digest_size=KEY_BYTES, key=self._seed).digest()
+
+
+def _functions_without_address(profile: Profile) -> dict[int, Function]:
+    """The functions, by id, of the locations that have no address: no others are needed."""
+    used = {line.function_id for location in profile.location if not location.address for line in location.line}
+    return {function.id: function for function in profile.function if function.id in used}

@@ -5,9 +5,13 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from pyroscope_operator._proto.profile_pb2 import Profile, ValueType
 from pyroscope_operator.pprof.check import parse
 from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.pprof.gunzip import compress, decompress, is_single_member
+
+_NO_PERIOD_TYPE = Profile(period_type=ValueType()).SerializeToString()
+"""Appended to a profile that has no period type, as the server dereferences it: protobuf messages are merged by appending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,8 @@ def prepare(body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared
     CPU-bound: tens of milliseconds for a profile of some 100 kB, so large bodies
     belong in a thread.
 
-    Raises `ProfileError`: BodyTooLarge, BrokenGzip, EmptyBody, NotAProfile, and with a
-    computer NotCumulative.  The computer's state is untouched then.
+    Raises `ProfileError`: BodyTooLarge, BrokenGzip, EmptyBody, NotAProfile, TooComplex, and
+    with a computer NotCumulative.  The computer's state is untouched then.
     """
     raw = decompress(body, limit)
     if computer is None:
@@ -55,7 +59,11 @@ def prepare(body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared
 
 
 def _as_it_came(body: bytes, raw: bytes) -> Prepared | Skipped:
-    samples = len(parse(raw).sample)
+    profile = parse(raw)
+    samples = len(profile.sample)
     if not samples:
         return Skipped.EMPTY
+    if not profile.HasField("period_type"):
+        raw += _NO_PERIOD_TYPE
+        return Prepared(compress(raw), len(raw), samples)
     return Prepared(body if is_single_member(body, len(raw)) else compress(raw), len(raw), samples)

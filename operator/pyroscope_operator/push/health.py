@@ -33,10 +33,13 @@ class Health:
         _log.info("endpoint %s takes profiles again", self._endpoint, extra=extra)
         self.failing_since = None
 
-    def failed(self, error: PushError, when: float) -> None:
-        """A request was not taken, or only in part: then `succeeded` was told before."""
+    def failed(self, error: PushError, when: float, *, old_news: bool = False) -> None:
+        """A request was not taken, or only in part: then `succeeded` was told before.
+
+        `old_news`: one series failed that is known to fail while others are taken.
+        """
         self.last_error = error
-        if isinstance(error, RequestTooLarge):
+        if old_news or isinstance(error, RequestTooLarge):
             return
         self._streak += 1
         if self.failing_since is None and (_is_endpoints(error) or self._streak >= _STREAK):

@@ -3,10 +3,12 @@
 What counts against `max_retries`: answers about the very thing that was sent, such
 as 429 and 500.  A failing endpoint (`answer.ENDPOINT_DOWN`) does not: profiles then
 wait, in order, as long as the queue holds them, so that an outage costs only what
-doesn't fit.  One exception keeps a profile that breaks the server, or its
-connection, from blocking all others: when it reached the server alone and failed
-more than `max_retries` times, it goes behind the others; if those are then taken and
-it fails as often once more, it is dropped.
+doesn't fit.
+
+A profile that is sent again must not hold up those of other series, which may well be
+taken.  So what failed alone stands aside with all younger ones of its series (see
+`aside`), also when the endpoint seemed to be down, for the profile may be what breaks it.
+Then, and only if others were taken meanwhile, that counts against `max_retries`, too.
 """
 
 from __future__ import annotations
@@ -40,14 +42,19 @@ class Outcome:
     again: tuple[Entry, ...] = ()
     """To be sent again before all others."""
     later: tuple[Entry, ...] = ()
-    """To be sent again after all others, which must not suffer from them."""
+    """To be sent again after all others."""
+    aside: tuple[Entry, ...] = ()
+    """To be sent again one by one, with their series apart from the others."""
     dropped: tuple[Drop, ...] = ()
 
 
-def decide(batch: Sequence[Entry], error: PushError | None, *, max_retries: int, successes: int) -> Outcome:
+def decide(
+    batch: Sequence[Entry], error: PushError | None, *, max_retries: int, successes: int, suspect: bool = False
+) -> Outcome:
     """What becomes of `batch` after the push that ended with `error`.
 
-    `successes` is how many requests the endpoint has taken so far.
+    `successes` is how many requests the endpoint has taken so far; `suspect` tells that
+    the series in `batch` was in trouble before and therefore is alone.
     """
     if error is None:
         return Outcome(sent=tuple(batch))
@@ -59,7 +66,7 @@ def decide(batch: Sequence[Entry], error: PushError | None, *, max_retries: int,
     if isinstance(error, RetryLater) and error.reason in ENDPOINT_DOWN:
         return _down(tried, error, max_retries, successes)
     if isinstance(error, RetryLater):
-        return _retried(tried, error, max_retries)
+        return _retried(tried, error, max_retries, suspect=suspect)
     reason = UNKNOWN if isinstance(error, OutcomeUnknown) else error.reason
     return Outcome(dropped=tuple(Drop(entry, reason, error.message) for entry in tried))
 
@@ -72,37 +79,39 @@ def _partly(batch: list[Entry], error: PartlyFailed, max_retries: int) -> Outcom
     sent = tuple(entry for entry in batch if entry.id not in error.failed)
     if len(sent) == len(batch):
         return Outcome(dropped=tuple(Drop(entry, UNKNOWN, error.message) for entry in batch))
-    later: list[Entry] = []
+    aside: list[Entry] = []
     dropped: list[Drop] = []
     for entry in batch:
         why = error.failed.get(entry.id)
         if isinstance(why, Rejected):
             dropped.append(Drop(entry, why.reason, why.message))
         elif why is not None:
-            part = _retried([entry], why, max_retries)
-            later += part.again + part.later
+            part = _retried([entry], why, max_retries, suspect=True)
+            aside += part.aside
             dropped += part.dropped
-    return Outcome(sent=sent, later=tuple(later), dropped=tuple(dropped))
+    return Outcome(sent=sent, aside=tuple(aside), dropped=tuple(dropped))
 
 
 def _down(batch: list[Entry], error: RetryLater, max_retries: int, successes: int) -> Outcome:
     if len(batch) > 1 or error.reason == UNREACHABLE:
         return Outcome(again=tuple(batch))
-    entry = replace(batch[0], retries=batch[0].retries + 1)
-    if entry.retries <= max_retries:
-        return Outcome(again=(entry,))
-    if entry.spared_at is not None and successes > entry.spared_at:
+    (entry,) = batch
+    others_were_taken = entry.failed_at is not None and successes > entry.failed_at
+    entry = replace(entry, retries=entry.retries + others_were_taken, failed_at=successes)
+    if entry.retries > max_retries:
         return Outcome(dropped=(_exhausted(entry, error),))
-    return Outcome(later=(replace(entry, retries=0, spared_at=successes),))
+    return Outcome(aside=(entry,))
 
 
-def _retried(batch: list[Entry], error: PushError, max_retries: int) -> Outcome:
-    """A rate limit holds for all alike, so order is kept; another error may be this batch's own."""
+def _retried(batch: list[Entry], error: PushError, max_retries: int, *, suspect: bool) -> Outcome:
+    """A rate limit holds for all alike, unless there is a suspicion; another error may be this batch's own."""
     counted = [replace(entry, retries=entry.retries + 1) for entry in batch]
     kept = tuple(entry for entry in counted if entry.retries <= max_retries)
     dropped = tuple(_exhausted(entry, error) for entry in counted if entry.retries > max_retries)
-    if error.reason == RATE_LIMITED:
+    if error.reason == RATE_LIMITED and not suspect:
         return Outcome(again=kept, dropped=dropped)
+    if len(batch) == 1:
+        return Outcome(aside=kept, dropped=dropped)
     return Outcome(later=kept, dropped=dropped)
 
 

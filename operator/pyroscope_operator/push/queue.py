@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import NamedTuple
 
+from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.aside import Aside
 from pyroscope_operator.push.batch import Entry
 
 
@@ -18,7 +21,7 @@ class Taken(NamedTuple):
 
 
 class Queue:
-    """First in, first out, bounded in bytes.
+    """First in, first out, bounded in bytes; some series stand aside and take turns of their own.
 
     Entries on their way (taken, neither done nor given back) still use their room:
     they may come back, and memory is what the bound is about.
@@ -28,17 +31,18 @@ class Queue:
         self._max_bytes = max_bytes
         self._waiting: deque[Entry] = deque()
         self._waiting_bytes = 0
+        self._aside = Aside()
         self._flying = 0
         self._flying_bytes = 0
 
     def __len__(self) -> int:
-        """All entries, those on their way included."""
-        return len(self._waiting) + self._flying
+        """All entries, those aside and on their way included."""
+        return len(self._waiting) + len(self._aside) + self._flying
 
     @property
     def bytes(self) -> int:
-        """Bytes of all entries, those on their way included."""
-        return self._waiting_bytes + self._flying_bytes
+        """Bytes of all entries, those aside and on their way included."""
+        return self._waiting_bytes + self._aside.bytes + self._flying_bytes
 
     @property
     def waiting(self) -> int:
@@ -49,6 +53,16 @@ class Queue:
     def waiting_bytes(self) -> int:
         """Bytes of the entries that can be taken."""
         return self._waiting_bytes
+
+    @property
+    def aside(self) -> int:
+        """Number of entries that stand aside."""
+        return len(self._aside)
+
+    @property
+    def series_aside(self) -> Iterable[Labels]:
+        """The series that stand aside."""
+        return self._aside.series
 
     @property
     def head(self) -> Entry | None:
@@ -62,10 +76,10 @@ class Queue:
 
     def sources(self) -> set[ObjectRef]:
         """Whose profiles are waiting."""
-        return {entry.source for entry in self._waiting}
+        return {entry.source for entry in chain(self._waiting, self._aside)}
 
     def put(self, entry: Entry) -> list[Entry]:
-        """Adds to the end; returns what had to go for it, oldest first.
+        """Adds to the end; returns what had to go for it: first those aside, then the oldest.
 
         That is `entry` itself when there is no room even without all that wait.
         """
@@ -73,15 +87,15 @@ class Queue:
             return [entry]
         dropped = []
         while self.bytes + entry.size > self._max_bytes:
-            dropped.append(self._pop())
+            dropped.append(self._aside.drop() if self._aside else self._pop())
         self._push(entry)
         return dropped
 
-    def take(self, count: int, size: int, *, alone: Callable[[Entry], bool], not_before: float) -> Taken:
+    def take(self, count: int, size: int, *, aside: Callable[[Entry], bool], not_before: float) -> Taken:
         """Takes up to `count` entries of `size` bytes together, though at least one.
 
-        An entry for which `alone` is true is the only one of its batch.  Entries
-        scraped before `not_before` (unix time) are handed out as expired and forgotten.
+        Entries for which `aside` is true go there instead.  Those scraped before
+        `not_before` (unix time) are handed out as expired and forgotten.
         """
         batch: list[Entry] = []
         expired: list[Entry] = []
@@ -90,17 +104,26 @@ class Queue:
             entry = self._waiting[0]
             if entry.scraped_at < not_before:
                 expired.append(self._pop())
-                continue
-            single = alone(entry)
-            if batch and (single or entry.size > room):
+            elif aside(entry):
+                self._aside.add(self._pop())
+            elif batch and entry.size > room:
                 break
-            batch.append(self._pop())
-            room -= entry.size
-            if single:
-                break
-        self._flying += len(batch)
-        self._flying_bytes += sum(entry.size for entry in batch)
+            else:
+                batch.append(self._pop())
+                room -= entry.size
+        self._fly(batch)
         return Taken(batch, expired)
+
+    def take_aside(self, *, not_before: float) -> Taken:
+        """Takes one of the entries that stand aside; see `take` for `not_before`."""
+        expired: list[Entry] = []
+        while self._aside:
+            entry, too_old = self._aside.take(not_before)
+            expired += too_old
+            if entry:
+                self._fly([entry])
+                return Taken([entry], expired)
+        return Taken([], expired)
 
     def done(self, entries: Iterable[Entry]) -> None:
         """Taken entries that won't come back."""
@@ -112,18 +135,35 @@ class Queue:
         """Taken entries that shall be sent again: next and in their order, or after all others."""
         entries = list(entries)
         self.done(entries)
+        self._return(entries, front=front)
+
+    def set_aside(self, entries: Iterable[Entry]) -> None:
+        """Taken entries that shall be sent again when it is the turn of their series, before younger ones of it."""
+        entries = list(entries)
+        self.done(entries)
+        self._aside.give_back(entries)
+
+    def release(self, series: Labels) -> None:
+        """What stands aside of a series and was never refused waits with the others again, in front."""
+        self._return(self._aside.release(series), front=True)
+
+    def clear(self) -> list[Entry]:
+        """Empties the queue of all that wait."""
+        entries = [*self._waiting, *self._aside.clear()]
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        return entries
+
+    def _return(self, entries: list[Entry], *, front: bool) -> None:
         if front:
             self._waiting.extendleft(reversed(entries))
         else:
             self._waiting.extend(entries)
         self._waiting_bytes += sum(entry.size for entry in entries)
 
-    def clear(self) -> list[Entry]:
-        """Empties the queue of all that wait."""
-        entries = list(self._waiting)
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        return entries
+    def _fly(self, entries: list[Entry]) -> None:
+        self._flying += len(entries)
+        self._flying_bytes += sum(entry.size for entry in entries)
 
     def _push(self, entry: Entry) -> None:
         self._waiting.append(entry)

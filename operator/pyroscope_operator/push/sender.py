@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
-from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, Rejected, RequestTooLarge, RetryLater
+from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, RequestTooLarge, RetryLater
+from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.push.answer import ENDPOINT_REFUSES, RATE_LIMITED, UNREACHABLE
 from pyroscope_operator.push.backoff import Backoff
 from pyroscope_operator.push.batch import Entry, request_body
@@ -15,7 +16,7 @@ from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.health import Health
 from pyroscope_operator.push.ledger import Ledger
 from pyroscope_operator.push.outcome import Outcome, decide
-from pyroscope_operator.push.queue import Queue
+from pyroscope_operator.push.queue import Queue, Taken
 from pyroscope_operator.push.sizing import BatchSize, Suspects
 
 _log = logging.getLogger(__name__)
@@ -45,23 +46,39 @@ class Sender:
         self._monotonic = monotonic
         self._suspects = Suspects()
         self._successes = 0
+        self._tried_once_more: set[Labels] | None = None
+        self.last_was_aside = False
         self.size = size or BatchSize()
         self.backoff = Backoff(endpoint.min_backoff, endpoint.max_backoff, monotonic=monotonic)
+        self.backoff_aside = Backoff(endpoint.min_backoff, endpoint.max_backoff, monotonic=monotonic)
         self.health = Health(endpoint.name)
 
-    async def push_next(self) -> None:
-        """One request at most.
+    def delay_aside(self) -> float | None:
+        """Seconds until a profile that stands aside is due; None if there is none."""
+        return max(self.backoff.remaining(), self.backoff_aside.remaining()) if self._queue.aside else None
+
+    def drain(self) -> None:
+        """Everything is tried at once, from now on for the last time."""
+        self.backoff.reset()
+        self.backoff_aside.reset()
+        self._tried_once_more = set()
+
+    @property
+    def is_hopeless(self) -> bool:
+        """While draining: whether nothing is left but what failed once more although others were taken."""
+        if self._tried_once_more is None or self._queue.waiting or self.health.failing_since is not None:
+            return False
+        return self._tried_once_more.issuperset(self._queue.series_aside)
+
+    async def push_next(self, *, aside: bool) -> None:
+        """One request at most, with a batch or with one of the profiles that stand aside.
 
         If it is cancelled it may have arrived nevertheless; its profiles go back to the queue.
         """
-        batch, expired = self._queue.take(
-            self.size.count,
-            self.size.bytes,
-            alone=lambda entry: entry.labels in self._suspects,
-            not_before=self._clock() - MAX_AGE,
-        )
+        batch, expired = self._take(aside)
         for entry in expired:
             self._ledger.dropped(entry.source, entry.series, "TooOld", f"not delivered within {MAX_AGE / 60:.0f} min")
+        self.last_was_aside = aside
         if not batch:
             return
         try:
@@ -69,7 +86,18 @@ class Sender:
         except BaseException:
             self._queue.give_back(replace(entry, attempts=entry.attempts + 1) for entry in batch)
             raise
-        self._settle(batch, error)
+        self._settle(batch, error, aside)
+
+    def _take(self, aside: bool) -> Taken:
+        not_before = self._clock() - MAX_AGE
+        if aside:
+            return self._queue.take_aside(not_before=not_before)
+        return self._queue.take(
+            self.size.count,
+            self.size.bytes,
+            aside=lambda entry: entry.series in self._suspects,
+            not_before=not_before,
+        )
 
     async def _attempt(self, batch: list[Entry]) -> PushError | None:
         body, start, error = request_body(batch), self._monotonic(), None
@@ -80,46 +108,66 @@ class Sender:
         self._ledger.pushed(batch, self._monotonic() - start, len(body), error)
         return error
 
-    def _settle(self, batch: list[Entry], error: PushError | None) -> None:
+    def _settle(self, batch: list[Entry], error: PushError | None, aside: bool) -> None:
         """For the entries first, then for the endpoint, then for the batches to come."""
-        outcome = decide(batch, error, max_retries=self._client.endpoint.max_retries, successes=self._successes)
-        self._move(outcome)
+        max_retries = self._client.endpoint.max_retries
+        outcome = decide(batch, error, max_retries=max_retries, successes=self._successes, suspect=aside)
+        self._move(outcome, aside)
         if outcome.sent:
-            self._successes += 1
-            self.backoff.reset()
-            self.health.succeeded(self._clock())
+            self._taken(aside)
         if error is None:
             self.size.succeeded()
             return
-        self.health.failed(error, self._clock())
-        self._wait(error)
-        self._resize(batch, error)
+        old_news = aside and self._suspects.old_news(batch[0].series, self._successes)
+        if old_news and self._tried_once_more is not None:
+            self._tried_once_more.add(batch[0].series)
+        self.health.failed(error, self._clock(), old_news=old_news)
+        self._wait(outcome, error, aside)
+        if not aside:
+            self._resize(batch, error)
         self._suspect(batch, error, outcome)
         self._tell(outcome, error)
 
-    def _move(self, outcome: Outcome) -> None:
+    def _move(self, outcome: Outcome, aside: bool) -> None:
         """Every entry of the batch to where it belongs."""
         self._queue.done(outcome.sent)
         self._queue.done(drop.entry for drop in outcome.dropped)
-        self._queue.give_back(outcome.again)
+        if aside:
+            self._queue.set_aside(outcome.again)
+        else:
+            self._queue.give_back(outcome.again)
         self._queue.give_back(outcome.later, front=False)
-        self._suspects.clear(entry.labels for entry in outcome.sent)
+        self._queue.set_aside(outcome.aside)
+        self._suspects.clear(entry.series for entry in outcome.sent)
         if outcome.sent:
             self._ledger.sent(outcome.sent)
+        for entry in outcome.sent if aside else ():
+            self._queue.release(entry.series)
         for drop in outcome.dropped:
             self._ledger.dropped(drop.entry.source, drop.entry.series, drop.reason, drop.message)
 
-    def _wait(self, error: PushError) -> None:
-        """Backs off if the server failed, or refused what it may take later."""
-        match error:
-            case RetryLater(retry_after=seconds):
-                self.backoff.failed(seconds)
-            case PartlyFailed(failed=failed):
-                again = [one for one in failed.values() if isinstance(one, RetryLater)]
-                if again:
-                    self.backoff.failed(max(one.retry_after or 0 for one in again))
-            case OutcomeUnknown():
-                self.backoff.failed()
+    def _taken(self, aside: bool) -> None:
+        """The endpoint has taken something."""
+        self._successes += 1
+        self.backoff.reset()
+        if aside:
+            self.backoff_aside.reset()
+        self.health.succeeded(self._clock())
+
+    def _wait(self, outcome: Outcome, error: PushError, aside: bool) -> None:
+        """Backs off if the server failed, or refused what it may take later.
+
+        Those aside wait for longer and longer even if others are taken, whose success shortens only the endpoint's wait.
+        """
+        causes = error.failed.values() if isinstance(error, PartlyFailed) else (error,)
+        later = [cause for cause in causes if isinstance(cause, RetryLater)]
+        if not later and not isinstance(error, OutcomeUnknown):
+            return
+        wish = max((cause.retry_after for cause in later if cause.retry_after is not None), default=None)
+        if aside or (outcome.aside and not self.backoff_aside.remaining()):
+            self.backoff_aside.failed(wish)
+        if wish is not None or not outcome.sent:
+            self.backoff.failed(wish)
 
     def _resize(self, batch: list[Entry], error: PushError) -> None:
         match error:
@@ -135,17 +183,13 @@ class Sender:
 
     def _suspect(self, batch: list[Entry], error: PushError, outcome: Outcome) -> None:
         """Which series are sent alone from now on."""
-        found: Iterable[Entry] = ()
-        match error:
-            case OutcomeUnknown():
-                found = batch
-            case PartlyFailed(failed=failed):
-                found = [entry for entry in batch if entry.id in failed] or batch
-            case Rejected(reason=reason) if reason in ENDPOINT_REFUSES:
-                pass
-            case _ if len(batch) == 1:
-                found = (*outcome.later, *(drop.entry for drop in outcome.dropped))
-        self._suspects.add(entry.labels for entry in found)
+        if isinstance(error, OutcomeUnknown):
+            self._suspects.add(entry.series for entry in batch)
+            return
+        failed = [entry for entry in outcome.aside if entry.retries <= 1 or entry.series in self._suspects]
+        if (len(batch) == 1 or isinstance(error, PartlyFailed)) and error.reason not in ENDPOINT_REFUSES:
+            failed += (drop.entry for drop in outcome.dropped)
+        self._suspects.convict((entry.series for entry in failed), self._successes)
 
     def _tell(self, outcome: Outcome, error: PushError) -> None:
         """Who waits because of `error`: all in the queue while the endpoint fails, else those of the batch that go again."""
@@ -154,4 +198,4 @@ class Sender:
         if self.health.failing_since is not None:
             self._ledger.waiting(self._queue.sources(), error)
         else:
-            self._ledger.refused((*outcome.again, *outcome.later), error)
+            self._ledger.refused((*outcome.again, *outcome.later, *outcome.aside), error)

@@ -65,9 +65,9 @@ class BatchSize:
 
 
 class Suspects:
-    """Series that travel alone, because one of them may spoil the batches of the others.
+    """Series that travel alone, apart from the others, whose batches they may spoil.
 
-    Whoever was in a batch with an ambiguous answer, or was refused, is a suspect until a
+    Whoever was in a batch with an ambiguous answer, or failed, is a suspect until a
     profile of it was taken.  So a target whose profiles are never taken (its clock is
     wrong, say) costs the others one batch and not one every interval.  Bounded: beyond
     `limit` the oldest suspicion is forgotten.
@@ -75,23 +75,42 @@ class Suspects:
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
-        self._series: OrderedDict[Labels, None] = OrderedDict()
+        self._failed_at: OrderedDict[Labels, int | None] = OrderedDict()
 
     def __contains__(self, series: Labels) -> bool:
-        return series in self._series
+        return series in self._failed_at
 
     def __len__(self) -> int:
-        return len(self._series)
+        return len(self._failed_at)
+
+    def old_news(self, series: Labels, successes: int) -> bool:
+        """Whether it says nothing of the endpoint if a profile of this one fails by itself.
+
+        So it is if one failed before and others were taken since, and for the last of a series that is well.
+        `successes` is how many requests the endpoint has taken so far.
+        """
+        if series not in self._failed_at:
+            return True
+        failed_at = self._failed_at[series]
+        return failed_at is not None and failed_at < successes
 
     def add(self, series: Iterable[Labels]) -> None:
-        """These failed, or may have."""
+        """These may have failed."""
         for labels in series:
-            self._series[labels] = None
-            self._series.move_to_end(labels)
-        while len(self._series) > self._limit:
-            self._series.popitem(last=False)
+            self._put(labels, self._failed_at.get(labels))
+
+    def convict(self, series: Iterable[Labels], successes: int) -> None:
+        """These failed for sure."""
+        for labels in series:
+            self._put(labels, successes)
 
     def clear(self, series: Iterable[Labels]) -> None:
         """A profile of each of these was taken."""
         for labels in series:
-            self._series.pop(labels, None)
+            self._failed_at.pop(labels, None)
+
+    def _put(self, labels: Labels, failed_at: int | None) -> None:
+        self._failed_at[labels] = failed_at
+        self._failed_at.move_to_end(labels)
+        if len(self._failed_at) > self._limit:
+            self._failed_at.popitem(last=False)

@@ -32,8 +32,10 @@ QUEUE_BYTES = 64 << 20
 MAX_LINGER = 1.0
 """Seconds for which a profile waits for others to share its request."""
 
+SHUTDOWN = "Shutdown"
+"""Reason of drops: the process ended before the profile was taken."""
+
 _SOON = 0.001
-_SHUTDOWN = "Shutdown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class EndpointWriter:
         if refused := refusal(profile, labels, self._limits):
             self._ledger.dropped(profile.source, profile.labels, refused.reason, refused.message)
         elif self._ended.is_set():
-            self._ledger.dropped(profile.source, profile.labels, _SHUTDOWN, "came after the end")
+            self._ledger.dropped(profile.source, profile.labels, SHUTDOWN, "came after the end")
         else:
             self._enqueue(encode(profile, labels, self._monotonic()))
 
@@ -128,7 +130,7 @@ class EndpointWriter:
         try:
             async with asyncio.timeout_at(self._stop_at) as self._running:
                 while await self._due():
-                    await self._sender.push_next()
+                    await self._sender.push_next(aside=self._is_asides_turn())
                     self._ledger.show(self._queue)
         except TimeoutError:
             if self._stop_at is None:
@@ -141,12 +143,13 @@ class EndpointWriter:
     async def drain(self, grace: float) -> None:
         """Sends what is queued without waiting for more, and ends `run`; takes at most `grace` seconds.
 
-        What is left then is dropped and counted.  If `run` was cancelled before, its work
-        is done here.
+        That long only if the endpoint fails: a series that is never taken must not delay every
+        restart.  What is left then is dropped and counted.  If `run` was cancelled before, its
+        work is done here.
         """
         if self._stop_at is None:
             self._stop_at = asyncio.get_running_loop().time() + grace
-            self._sender.backoff.reset()
+            self._sender.drain()
             self._wake.set()
             if self._running is not None:
                 self._running.reschedule(self._stop_at)
@@ -155,25 +158,30 @@ class EndpointWriter:
 
     def _end(self) -> None:
         for entry in self._queue.clear():
-            self._ledger.dropped(entry.source, entry.series, _SHUTDOWN, "not delivered before the end")
+            self._ledger.dropped(entry.source, entry.series, SHUTDOWN, "not delivered before the end")
         self._ledger.show(self._queue)
         self._ended.set()
 
     async def _due(self) -> bool:
         """Waits until there is something to send; False if there never will be."""
         while True:
-            delay = self._delay()
-            if delay is not None and delay <= _SOON:
-                return True
-            if delay is None and self._stop_at is not None:
+            delays = [delay for delay in (self._delay(), self._sender.delay_aside()) if delay is not None]
+            delay = min(delays, default=None)
+            if self._stop_at is not None and (delay is None or self._sender.is_hopeless):
                 return False
+            if _is_over(delay):
+                return True
             self._wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._wake.wait()
 
+    def _is_asides_turn(self) -> bool:
+        """When both are due, batches and profiles that stand aside take turns."""
+        return _is_over(self._sender.delay_aside()) and not (self._sender.last_was_aside and _is_over(self._delay()))
+
     def _delay(self) -> float | None:
-        """Seconds until the next push is due, as things are; None: nothing to push."""
+        """Seconds until the next batch is due, as things are; None: nothing to push but what stands aside."""
         head, pause = self._queue.head, self._sender.backoff.remaining()
         if head is None:
             return None
@@ -185,3 +193,7 @@ class EndpointWriter:
         """Whether what waits fills a request."""
         size = self._sender.size
         return self._queue.waiting >= size.count or self._queue.waiting_bytes >= size.bytes
+
+
+def _is_over(delay: float | None) -> bool:
+    return delay is not None and delay <= _SOON

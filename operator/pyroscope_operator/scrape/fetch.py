@@ -7,6 +7,7 @@ what httpx's client adds, and it costs more than the request (docs/design.md).
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -16,25 +17,37 @@ import httpx
 from pyroscope_operator import __version__
 from pyroscope_operator.errors import FetchError
 from pyroscope_operator.model.target import Scrape
-from pyroscope_operator.pprof.gunzip import decompress
+from pyroscope_operator.scrape.room import Claim
 from pyroscope_operator.transport import NETWORK_ERRORS, cause
 
 USER_AGENT = f"pyroscope-operator/{__version__}"
 _MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NO_URL = "the target redirects to no valid URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer with status 200, as it came."""
+
+    body: bytes
+    encoded: bool
+    """It has a Content-Encoding, gzip, which is to be undone."""
 
 
 def request_for(scrape: Scrape) -> httpx.Request:
     """The request of a scrape; it is built once and sent at every slot."""
     query = urlencode(scrape.query)
     url = f"{scrape.target.scheme}://{scrape.target.address}{scrape.profile.path}" + (f"?{query}" if query else "")
-    return _get(url, scrape.timeout)
+    return _get(url)
 
 
-def _get(url: str | httpx.URL, timeout: float) -> httpx.Request:
+def _get(url: str | httpx.URL) -> httpx.Request:
     # `identity`: a target behind a gzip middleware would compress its profile twice.
+    # No timeouts, as `fetch` bounds the whole: aiohttp lets a read timeout go on after a body above 128 KiB
+    # was read, and it then fails the next request on that connection.
     headers = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
-    return httpx.Request("GET", url, headers=headers, extensions={"timeout": {"connect": timeout, "read": timeout}})
+    return httpx.Request("GET", url, headers=headers)
 
 
 class Fetcher:
@@ -43,58 +56,66 @@ class Fetcher:
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
 
-    async def fetch(self, request: httpx.Request, scrape: Scrape) -> bytes:
-        """The body of the answer, its Content-Encoding undone.
+    async def fetch(self, request: httpx.Request, scrape: Scrape, claim: Claim) -> Answer:
+        """What the target answers; `claim` grows with every byte of it.
 
         Raises FetchError when there is no answer with status 200 within
-        `scrape.timeout` seconds and `scrape.body_limit` bytes.
+        `scrape.timeout` seconds and `scrape.body_limit` bytes, and what the claim raises.
         """
         try:
             async with asyncio.timeout(scrape.timeout):
-                return await self._follow(request, scrape)
+                return await self._follow(request, scrape, claim)
         except TimeoutError as error:
             raise FetchError("Timeout", f"no complete answer within {scrape.timeout:g}s") from error
-        except (*NETWORK_ERRORS, httpx.InvalidURL) as error:
+        except NETWORK_ERRORS as error:
             raise _translated(error) from error
 
-    async def _follow(self, request: httpx.Request, scrape: Scrape) -> bytes:
+    async def _follow(self, request: httpx.Request, scrape: Scrape, claim: Claim) -> Answer:
         for _ in range(_MAX_REDIRECTS + 1):
             response = await self._transport.handle_async_request(request)
             try:
                 location = response.headers.get("location")
                 if response.status_code in _REDIRECTS and location and scrape.follow_redirects:
-                    request = _redirected(request, location, scrape.timeout)
+                    request = _redirected(request, location)
                     continue
-                return await _read(response, scrape.body_limit)
+                encoded = _is_encoded(response)
+                return Answer(await _read(response, scrape.body_limit, claim), encoded)
             finally:
                 await response.aclose()
         raise FetchError("TooManyRedirects", f"more than {_MAX_REDIRECTS} redirects")
 
 
-def _redirected(request: httpx.Request, location: str, timeout: float) -> httpx.Request:
+def _redirected(request: httpx.Request, location: str) -> httpx.Request:
     """The next request; a target must not aim the operator at other hosts."""
-    url = request.url.join(location)
+    try:
+        url = request.url.join(location)
+    except httpx.InvalidURL as error:
+        raise FetchError("RedirectRefused", _NO_URL) from error
     if url.host != request.url.host or url.scheme not in {"http", "https"}:
         raise FetchError("RedirectRefused", "the target redirects to another host")
-    return _get(url, timeout)
+    return _get(url)
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes:
+def _is_encoded(response: httpx.Response) -> bool:
+    """Whether the body has to be decompressed once; refuses what has no body that can be used."""
     if response.status_code != HTTPStatus.OK:
         raise FetchError("HTTPStatus", f"HTTP status {response.status_code}")
-    chunks, size = [], 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > limit:
-            raise FetchError("BodyTooLarge", f"the body is larger than {limit} bytes (bodySizeLimit)")
-        chunks.append(chunk)
-    body = b"".join(chunks)
     match response.headers.get("content-encoding", "identity").strip().lower():
         case "" | "identity":
-            return body
+            return False
         case "gzip" | "x-gzip":
-            return decompress(body, limit)
+            return True
     raise FetchError("ContentEncoding", "the body has a Content-Encoding other than gzip")
+
+
+async def _read(response: httpx.Response, limit: int, claim: Claim) -> bytes:
+    body = bytearray()  # a list of chunks would take fifty bytes for each, and they may have a single one
+    async for chunk in response.aiter_raw():
+        if len(body) + len(chunk) > limit:
+            raise FetchError("BodyTooLarge", f"the body is larger than {limit} bytes (bodySizeLimit)")
+        claim.grow(len(chunk))
+        body += chunk
+    return bytes(body)
 
 
 def _translated(error: Exception) -> FetchError:
@@ -103,10 +124,17 @@ def _translated(error: Exception) -> FetchError:
     match source:
         case aiohttp.ClientConnectorError():
             return FetchError("ConnectFailed", f"cannot connect: {cause(source)}")
-        case TimeoutError():
-            return FetchError("Timeout", "the target did not answer in time")
+        case aiohttp.InvalidURL():  # our own URLs are valid
+            return FetchError("RedirectRefused", _NO_URL)
         case aiohttp.ClientPayloadError():
             return FetchError("Truncated", "the connection ended before the body did")
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientConnectionResetError():
+            return FetchError("ConnectionLost", "the connection ended without an answer")
         case aiohttp.ClientConnectionError() | OSError():
             return FetchError("ConnectionLost", f"the connection ended without an answer: {cause(source)}")
-    return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(source).__name__})")
+    return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(_innermost(source)).__name__})")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The error that the parser raised, behind those that libraries wrapped it in."""
+    return error if error.__cause__ is None else _innermost(error.__cause__)

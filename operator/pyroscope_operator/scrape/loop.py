@@ -46,6 +46,13 @@ class ScrapeLoop:
             self._rescheduled.set()
 
     async def run(self) -> None:
+        """Until it is cancelled; there is no second time."""
+        try:
+            await self._run()
+        finally:
+            self.scraper.close()
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         due, apart = loop.time(), 0.0
         while True:

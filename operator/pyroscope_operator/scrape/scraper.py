@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
-from pyroscope_operator.errors import ScrapeError
+from pyroscope_operator.errors import FetchError, ProfileError, ScrapeError
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.profile import Profile, Sink
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.pprof.delta import DeltaComputer
+from pyroscope_operator.pprof.gunzip import decompress
 from pyroscope_operator.pprof.prepare import Prepared, Skipped, prepare
-from pyroscope_operator.scrape.fetch import Fetcher, request_for
+from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
 from pyroscope_operator.scrape.health import Health
+from pyroscope_operator.scrape.room import Claim, Room
+from pyroscope_operator.scrape.workers import Cost, Workers
 
 _LOG = logging.getLogger(__name__)
 _INLINE_BYTES = 16 * 1024
-"""Bodies above this are worked on in a thread: they would hold up the event loop."""
+"""Profiles above this, uncompressed, are worked on in a thread: they would hold up the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,12 @@ class Context:
     fetcher: Fetcher
     sink: Sink
     metrics: Metrics
-    executor: Executor
-    """Runs the work on large profiles; bounded."""
+    bodies: Room
+    """For the bodies that are being read or worked on."""
+    baselines: Room
+    """For what cumulative profiles are compared with."""
+    workers: Workers
+    """Do the work on large profiles."""
     clock: Callable[[], float]
     """Unix time in seconds."""
 
@@ -42,6 +48,9 @@ class Scraper:
         self.health = Health()
         self._context = context
         self._delta: DeltaComputer | None = None
+        self._baseline: Claim | None = None
+        self._baseline_lost = False
+        self._cost = Cost()
         self._take_over(scrape)
         self._new_delta()
 
@@ -66,6 +75,32 @@ class Scraper:
         """Forget the baseline. A computation that is still running keeps the old one to itself."""
         cumulative = self._scrape.profile.cumulative
         self._delta = DeltaComputer(max_raw_bytes=self._scrape.body_limit) if cumulative else None
+        self.close()
+
+    def close(self) -> None:
+        """Free the room that the baseline takes."""
+        if self._baseline:
+            self._baseline.leave()
+        self._baseline = None
+
+    def _lose_baseline(self) -> None:
+        self._baseline_lost = True
+        self._new_delta()
+
+    def _keep_baseline(self, scrape: Scrape, computer: DeltaComputer) -> None:
+        """Claim room for it. Raises FetchError MemoryFull if there is none, or was none before."""
+        if computer is not self._delta:
+            return
+        if self._baseline is None:
+            self._baseline = self._context.baselines.enter(scrape.target.namespace, self._lose_baseline)
+        try:
+            self._baseline.resize(computer.size)
+        except FetchError:
+            self._new_delta()
+            raise
+        if self._baseline_lost:
+            self._baseline_lost = False
+            raise self._context.baselines.full()
 
     async def once(self) -> None:
         """One scrape. Never raises: what goes wrong stands in `health`."""
@@ -82,9 +117,10 @@ class Scraper:
 
     async def _scrape_once(self, scrape: Scrape, started: float) -> int:
         context, computer = self._context, self._delta  # as the request asks for it: an update may come while it runs
-        body = await context.fetcher.fetch(self._request, scrape)
-        context.metrics.scrape_bytes.inc(len(body))
-        prepared = await self._prepared(body, scrape.body_limit, computer)
+        async with context.bodies.claim(scrape.target.namespace) as claim:
+            answer = await context.fetcher.fetch(self._request, scrape, claim)
+            context.metrics.scrape_bytes.inc(len(answer.body))
+            prepared = await self._prepared(answer, scrape, computer, claim)
         if isinstance(prepared, Prepared):
             context.sink.put(
                 Profile(
@@ -98,16 +134,21 @@ class Scraper:
             )
         elif prepared is Skipped.BASELINE:
             context.metrics.baselines.inc()
-        return len(body)
+        else:
+            context.metrics.empty.inc()
+        if computer is not None:
+            self._keep_baseline(scrape, computer)
+        return len(answer.body)
 
-    async def _prepared(self, body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared | Skipped:
-        if len(body) <= _INLINE_BYTES:
-            return self._prepare(body, limit, computer)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._context.executor, self._prepare, body, limit, computer)
+    async def _prepared(self, answer: Answer, scrape: Scrape, computer: DeltaComputer | None, claim: Claim) -> Prepared | Skipped:
+        work = partial(self._prepare, answer, scrape.body_limit, computer)
+        if _is_small(answer):
+            return work()
+        return await self._context.workers.run(self._cost, work, claim.pin, patience=scrape.interval)
 
-    def _prepare(self, body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared | Skipped:
+    def _prepare(self, answer: Answer, limit: int, computer: DeltaComputer | None) -> Prepared | Skipped:
         """In a thread for large bodies: touches nothing of the scraper."""
+        body = decompress(answer.body, limit) if answer.encoded else answer.body
         if computer is None:
             return prepare(body, limit, None)
         with self._context.metrics.delta_seconds.time():
@@ -136,6 +177,19 @@ class Scraper:
         metrics, kind = self._context.metrics, scrape.profile.metric_type
         metrics.scrapes.labels(kind, result).inc()
         metrics.scrape_seconds.labels(kind).observe(max(0.0, duration - (scrape.profile.seconds or 0)))
+
+
+def _is_small(answer: Answer) -> bool:
+    """Whether the profile is small even when uncompressed: gzip may hold a thousand times its own size."""
+    body = answer.body
+    if len(body) > _INLINE_BYTES:
+        return False
+    try:
+        for _ in range(2 if answer.encoded else 1):
+            body = decompress(body, _INLINE_BYTES)
+    except ProfileError as error:
+        return error.reason != "BodyTooLarge"
+    return True
 
 
 def _names(scrape: Scrape) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """From models to a CustomResourceDefinition. Only a real API server proves the result: see the e2e tests."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from pyroscope_operator.api import crd
 from pyroscope_operator.api.base import ApiModel, Rule
+from pyroscope_operator.api.formats import HINTS
 from pyroscope_operator.api.load import load_scrape
 
 ROOT = Path(__file__).parents[3]
@@ -121,6 +123,15 @@ def test_every_rule_names_an_existing_field(spec_nodes: list[tuple[str, dict[str
     wanted = [path + rule.get("fieldPath", "") for path, node in spec_nodes for rule in node.get("x-kubernetes-validations", [])]
     assert len(wanted) > 20
     assert set(wanted) <= known
+
+
+def test_every_pattern_has_a_rule_that_says_the_fix(spec_nodes: list[tuple[str, dict[str, Any]]]) -> None:
+    patterns = [(path, node) for path, node in spec_nodes if "pattern" in node]
+    assert len(patterns) > 30
+    for path, node in patterns:
+        rule = node["x-kubernetes-validations"][-1]
+        assert rule["message"] == HINTS[node["pattern"]], path
+        assert json.dumps(node["pattern"]) in rule["rule"], path
 
 
 def test_names_and_columns() -> None:

@@ -134,8 +134,8 @@ def test_files_that_are_wrong(tmp_path: Path, text: str | None, message: str) ->
 
 def test_files_with_several_documents(tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
-    path.write_text(f"---\n{_OBJECT}---\n{_OBJECT.replace('name: a', 'name: b, namespace: n')}---\n")
-    assert list(read_manifests([path])) == [ObjectRef("default", "a"), ObjectRef("n", "b")]
+    path.write_text(f"---\n{_OBJECT}---\n{_OBJECT.replace('name: a', 'name: b, namespace: ns')}---\n")
+    assert list(read_manifests([path])) == [ObjectRef("default", "a"), ObjectRef("ns", "b")]
 
 
 def _process(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:

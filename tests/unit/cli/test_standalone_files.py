@@ -145,14 +145,16 @@ async def test_files_that_are_wrong_at_start_are_an_error(tmp_path: Path, conten
     [
         (b"a: b\nc: [1,\n", "file.yaml:3: not valid YAML"),
         (b"a: b\na: *unknown\n", "file.yaml:2: not valid YAML"),
-        (b"when: 2001-02-30\n", "not valid YAML"),
+        (b"when: 2001-02-30\n", "file.yaml:1: every document must be"),
         (b"[" * 5000, "not valid YAML"),
         (b"\xff\xfe\xff", "not valid YAML"),
         (b"a: !!python/object/apply:os.system [id]\n", "file.yaml:1: not valid YAML"),
         (b"# " + b"x" * (5 << 20), "larger than 4 MiB"),
         (b"kind: PyroscopeScrape\nmetadata: {name: 1}\n", "metadata.name"),
+        (b"kind: PyroscopeScrape\nmetadata: {name: a, namespace: n}\n", "metadata.namespace must be a string"),
+        (b"kind: PyroscopeScrape\nmetadata:\n  name: a\n  name: b\n", "file.yaml:4: not valid YAML: metadata.name: is there"),
     ],
-    ids=["open list", "unknown alias", "no such day", "deep", "binary", "code", "large", "number as name"],
+    ids=["open list", "unknown alias", "no such day", "deep", "binary", "code", "large", "number as name", "no", "key twice"],
 )
 def test_where_a_file_is_wrong(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "file.yaml"

@@ -25,7 +25,9 @@ from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.fanout import Fanout
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
+from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Context
+from pyroscope_operator.scrape.workers import Workers
 
 _REF = ObjectRef("shop", "checkout")
 
@@ -36,7 +38,9 @@ class Bed:
     def __init__(self, status: dict[str, Any] | None = None) -> None:
         self.now, self.kube, metrics = 1000.0, FakeKube(), Metrics()
         fetcher = Fetcher(httpx.MockTransport(lambda _: httpx.Response(404)))
-        pool = ScrapePool(Context(fetcher, Fanout([]), metrics, ThreadPoolExecutor(1), lambda: self.now))
+        workers = Workers(ThreadPoolExecutor(2), 2)
+        room = Room(1 << 20, "--body-memory")
+        pool = ScrapePool(Context(fetcher, Fanout([]), metrics, room, room, workers, lambda: self.now))
         store, self.book = Store(metrics), DeliveryBook()
         policy = Policy(privileged_namespaces=None, body_limit=1 << 20)
         self.engine = Engine(store, pool, Reconciler(store, pool, self.book, policy, metrics), Fanout([]), self.book)

@@ -8,7 +8,8 @@ from pprof_builder import ALLOCS, LIMIT, MUTEX, SECOND, START, Builder, Samples,
 
 from pyroscope_operator._proto.profile_pb2 import Profile
 from pyroscope_operator.errors import ProfileError
-from pyroscope_operator.pprof.delta import MAX_SAMPLES, DeltaComputer, Difference
+from pyroscope_operator.pprof.budget import MAX_SAMPLES
+from pyroscope_operator.pprof.delta import DeltaComputer, Difference
 
 A, B, C = (0x10, 0x20), (0x10, 0x30), (0x40,)
 LEFT, RIGHT = ("side", "left", 0, ""), ("side", "right", 0, "")
@@ -150,7 +151,7 @@ def test_reset_forgets() -> None:
         pytest.param(bytes(LIMIT + 1), "BodyTooLarge", id="too large"),
         pytest.param(
             raw([(A, (1, 1))], MUTEX) + field(2, numbers(2, (1, 1), packed=True)) * MAX_SAMPLES,
-            "BodyTooLarge",
+            "TooComplex",
             id="too many samples",
         ),
         pytest.param(raw([(A, (1,))], [("goroutine", "count")]), "NotCumulative", id="no column to subtract"),

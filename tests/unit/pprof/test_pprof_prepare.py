@@ -5,6 +5,7 @@ import gzip
 import pytest
 from pprof_builder import LIMIT, MUTEX, raw, read
 
+from pyroscope_operator._proto.profile_pb2 import Profile
 from pyroscope_operator.errors import ProfileError
 from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.pprof.prepare import Prepared, Skipped, prepare
@@ -32,6 +33,21 @@ def test_everything_else_is_compressed_anew(body: bytes) -> None:
     assert prepared.body != body
     assert gzip.decompress(prepared.body) == RAW
     assert (prepared.raw_bytes, prepared.samples) == (len(RAW), 2)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_period_type_is_added_where_there_is_none(packed: bool) -> None:
+    """The server dereferences it: a profile without it fails there for ever."""
+    profile = Profile.FromString(RAW)
+    profile.ClearField("period_type")
+    bare = profile.SerializeToString()
+    prepared = prepare(gzip.compress(bare) if packed else bare, LIMIT, None)
+    assert isinstance(prepared, Prepared)
+    sent = Profile.FromString(gzip.decompress(prepared.body))
+    assert sent.HasField("period_type")
+    sent.ClearField("period_type")
+    assert (sent, prepared.samples) == (profile, 2)
+    assert prepared.raw_bytes == len(gzip.decompress(prepared.body))
 
 
 @pytest.mark.parametrize("body", [RAW, GZIP])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from push_fakes import entry
 
@@ -24,26 +22,31 @@ def names(entries: tuple[Entry, ...]) -> str:
     return "".join({A.id: "a", B.id: "b", C.id: "c"}[one.id] for one in entries)
 
 
-def summary(outcome: Outcome) -> tuple[str, str, str, list[tuple[str, str]]]:
-    drops = [(names((drop.entry,)), drop.reason) for drop in outcome.dropped]
-    return names(outcome.sent), names(outcome.again), names(outcome.later), drops
+def summary(outcome: Outcome) -> dict[str, object]:
+    """What is not empty."""
+    found = {name: names(getattr(outcome, name)) for name in ("sent", "again", "later", "aside")}
+    dropped = {names((drop.entry,)): drop.reason for drop in outcome.dropped}
+    return {name: entries for name, entries in {**found, "dropped": dropped}.items() if entries}
 
 
 CASES = [
-    (None, 2, ("ab", "", "", [])),
-    (DOWN, 2, ("", "ab", "", [])),
-    (DOWN, 1, ("", "a", "", [])),
-    (BUSY, 2, ("", "ab", "", [])),
-    (BROKEN, 2, ("", "", "ab", [])),
-    (BROKEN, 1, ("", "", "a", [])),
-    (REFUSED, 2, ("", "", "", [("a", "Rejected"), ("b", "Rejected")])),
-    (RequestTooLarge("HTTP 413"), 2, ("", "ab", "", [])),
-    (RequestTooLarge("HTTP 413"), 1, ("", "", "", [("a", "RequestTooLarge")])),
-    (OutcomeUnknown("HTTP 400"), 2, ("", "", "", [("a", "unknown"), ("b", "unknown")])),
-    (PartlyFailed("", {B.id: REFUSED, C.id: BROKEN}), 3, ("a", "", "c", [("b", "Rejected")])),
-    (PartlyFailed("", {B.id: BUSY}), 3, ("ac", "", "b", [])),
-    (PartlyFailed("", {A.id: BUSY}), 1, ("", "", "a", [])),
-    (PartlyFailed("", {"of another": REFUSED}), 2, ("", "", "", [("a", "unknown"), ("b", "unknown")])),
+    (None, 2, {"sent": "ab"}),
+    (DOWN, 2, {"again": "ab"}),
+    (DOWN, 1, {"aside": "a"}),
+    (NOBODY, 2, {"again": "ab"}),
+    (NOBODY, 1, {"again": "a"}),
+    (BUSY, 2, {"again": "ab"}),
+    (BUSY, 1, {"again": "a"}),
+    (BROKEN, 2, {"later": "ab"}),
+    (BROKEN, 1, {"aside": "a"}),
+    (REFUSED, 2, {"dropped": {"a": "Rejected", "b": "Rejected"}}),
+    (RequestTooLarge("HTTP 413"), 2, {"again": "ab"}),
+    (RequestTooLarge("HTTP 413"), 1, {"dropped": {"a": "RequestTooLarge"}}),
+    (OutcomeUnknown("HTTP 400"), 2, {"dropped": {"a": "unknown", "b": "unknown"}}),
+    (PartlyFailed("", {B.id: REFUSED, C.id: BROKEN}), 3, {"sent": "a", "aside": "c", "dropped": {"b": "Rejected"}}),
+    (PartlyFailed("", {B.id: BUSY}), 3, {"sent": "ac", "aside": "b"}),
+    (PartlyFailed("", {A.id: BUSY}), 1, {"aside": "a"}),
+    (PartlyFailed("", {"of another": REFUSED}), 2, {"dropped": {"a": "unknown", "b": "unknown"}}),
 ]
 
 
@@ -52,11 +55,15 @@ def test_outcomes(error: PushError | None, count: int, expected: object) -> None
     assert summary(decide([A, B, C][:count], error, max_retries=10, successes=0)) == expected
 
 
+def test_a_rate_limit_for_a_suspect_may_be_its_own() -> None:
+    assert summary(decide([A], BUSY, max_retries=10, successes=0, suspect=True)) == {"aside": "a"}
+
+
 @pytest.mark.parametrize("error", [BUSY, BROKEN, PartlyFailed("", {A.id: BROKEN})])
 def test_answers_about_the_profile_use_up_its_retries(error: PushError) -> None:
     now, attempts = A, 0
     while not (outcome := decide([now], error, max_retries=3, successes=0)).dropped:
-        (now,) = outcome.again or outcome.later
+        (now,) = outcome.again or outcome.aside
         attempts += 1
         assert now.data is A.data
         assert now.attempts == attempts
@@ -67,7 +74,7 @@ def test_answers_about_the_profile_use_up_its_retries(error: PushError) -> None:
 
 
 def test_without_retries() -> None:
-    assert summary(decide([A], BROKEN, max_retries=0, successes=0))[3] == [("a", "RetriesExhausted")]
+    assert summary(decide([A], BROKEN, max_retries=0, successes=0)) == {"dropped": {"a": "RetriesExhausted"}}
 
 
 def test_an_endpoint_that_is_down_uses_up_nothing() -> None:
@@ -82,14 +89,13 @@ def test_an_endpoint_that_is_down_uses_up_nothing() -> None:
         (now,) = decide([now], NOBODY, max_retries=3, successes=0).again
     assert now.retries == 0
     for _ in range(100):
-        outcome = decide([now], DOWN, max_retries=3, successes=5)
-        (now,) = outcome.again + outcome.later
+        (now,) = decide([now], DOWN, max_retries=3, successes=5).aside
+    assert now.retries == 0
 
 
-def test_a_profile_that_breaks_the_connection_steps_aside_and_is_dropped_once_others_were_taken() -> None:
-    worn = replace(A, retries=3)
-    (aside,) = decide([worn], DOWN, max_retries=3, successes=5).later
-    assert (aside.retries, aside.spared_at) == (0, 5)
-    worn = replace(aside, retries=3)
-    (aside,) = decide([worn], DOWN, max_retries=3, successes=5).later
-    assert summary(decide([worn], DOWN, max_retries=3, successes=6))[3] == [("a", "RetriesExhausted")]
+def test_a_profile_on_which_the_endpoint_fails_while_it_takes_others_is_dropped_in_the_end() -> None:
+    now = A
+    for successes in (5, 6, 7, 7, 8):
+        (now,) = decide([now], DOWN, max_retries=3, successes=successes).aside
+    assert now.retries == 3
+    assert summary(decide([now], DOWN, max_retries=3, successes=9)) == {"dropped": {"a": "RetriesExhausted"}}

@@ -22,7 +22,7 @@ def test_a_request_has_all_series_in_order() -> None:
     entries = [entry(body, service=f"s{i}") for i, body in enumerate([b"one", b"\x1f\x8btwo", b""])]
     request = PushRequest.FromString(request_body(entries))
     assert [[(pair.name, pair.value) for pair in series.labels] for series in request.series] == [
-        list(one.labels.pairs) for one in entries
+        list(one.series.pairs) for one in entries
     ]
     samples = [sample for series in request.series for sample in series.samples]
     assert [sample.raw_profile for sample in samples] == [b"one", b"\x1f\x8btwo", b""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from push_fakes import EPOCH, SHOP, entry
 
@@ -17,9 +18,9 @@ def nobody(_: Entry) -> bool:
 
 
 def take(
-    queue: Queue, count: int = 100, size: int = 1 << 20, alone: Callable[[Entry], bool] = nobody, not_before: float = 0
+    queue: Queue, count: int = 100, size: int = 1 << 20, aside: Callable[[Entry], bool] = nobody, not_before: float = 0
 ) -> tuple[list[Entry], list[Entry]]:
-    return queue.take(count, size, alone=alone, not_before=not_before)
+    return queue.take(count, size, aside=aside, not_before=not_before)
 
 
 def filled(entries: Iterable[Entry], room: int = 100) -> Queue:
@@ -92,13 +93,86 @@ def test_give_back_to_the_front_or_behind() -> None:
     assert take(queue)[0] == [all_[0], all_[2], all_[3], all_[1]]
 
 
-def test_some_travel_alone() -> None:
-    all_ = some(4)
+def service(name: str) -> Callable[[Entry], bool]:
+    return lambda one: one.series["service_name"] == name
+
+
+def test_a_series_stands_aside_and_comes_back() -> None:
+    a1, b1, a2, a3, b2 = all_ = [entry(b"x", service=name) for name in "abaab"]
     queue = filled(all_)
-    batches = []
-    while batch := take(queue, alone=lambda one: one in (all_[1], all_[2]))[0]:
-        batches.append(batch)
-    assert batches == [[all_[0]], [all_[1]], [all_[2]], [all_[3]]]
+    assert take(queue, count=2, aside=service("a"))[0] == [b1, b2]
+    assert (queue.waiting, queue.waiting_bytes, queue.aside, len(queue)) == (0, 0, 3, 5)
+    queue.done([b1, b2])
+    assert queue.bytes == a1.size * 3
+    assert queue.take_aside(not_before=0) == ([a1], [])
+    assert (queue.aside, queue.bytes) == (2, a1.size * 3)
+    queue.set_aside([a1])
+    assert queue.take_aside(not_before=0)[0] == [a1], "the order of a series is kept"
+    queue.done([a1])
+    b3 = entry(b"x", service="b")
+    queue.put(b3)
+    queue.release(a1.series)
+    assert queue.sources() == {SHOP}
+    assert take(queue)[0] == [a2, a3, b3]
+    assert (queue.aside, queue.bytes, queue.waiting_bytes) == (0, a1.size * 3, 0)
+
+
+def test_series_that_stand_aside_take_turns() -> None:
+    all_ = [entry(b"x", service=name) for name in "aabbc"]
+    queue = filled(all_)
+    assert take(queue, aside=lambda _: True)[0] == []
+    tried = []
+    for _ in range(6):
+        ((one,), _) = queue.take_aside(not_before=0)
+        tried.append(one.series["service_name"])
+        queue.set_aside([one])
+    assert "".join(tried) == "abcabc"
+
+
+def test_several_of_a_series_stand_aside_in_their_order() -> None:
+    all_ = [entry(b"x") for _ in range(3)]
+    queue = filled(all_)
+    flying, _ = take(queue, count=2)
+    queue.set_aside(flying)
+    take(queue, aside=lambda _: True)
+    assert [queue.take_aside(not_before=0)[0][0] for _ in all_] == all_
+    assert queue.take_aside(not_before=0) == ([], [])
+
+
+def test_after_a_refusal_the_youngest_is_next_and_what_was_refused_stays_aside() -> None:
+    oldest, middle, youngest = all_ = some(3)
+    queue = filled(all_)
+    take(queue, aside=lambda _: True)
+    assert queue.take_aside(not_before=0)[0] == [oldest]
+    refused = replace(oldest, retries=1)
+    queue.set_aside([refused])
+    assert queue.take_aside(not_before=0)[0] == [youngest]
+    queue.done([youngest])
+    queue.release(oldest.series)
+    assert (queue.waiting, queue.aside, queue.bytes) == (1, 1, 2 * oldest.size)
+    assert take(queue)[0] == [middle]
+    assert queue.take_aside(not_before=0)[0] == [refused]
+
+
+def test_those_aside_make_room_first() -> None:
+    all_ = [entry(b"x", service=name) for name in "bab"]
+    queue = filled(all_, room=3)
+    flying, _ = take(queue, count=2, aside=service("a"))
+    assert flying == [all_[0], all_[2]]
+    queue.give_back(flying)
+    more = [entry(b"x", service="b") for _ in range(2)]
+    assert queue.put(more[0]) == [all_[1]]
+    assert queue.put(more[1]) == [all_[0]]
+
+
+def test_those_aside_expire_and_are_cleared() -> None:
+    ages = [100.0, 100.0, 1.0, 1.0]
+    all_ = [entry(b"x", scraped_at=EPOCH - age) for age in ages]
+    queue = filled(all_)
+    take(queue, aside=lambda _: True)
+    assert queue.take_aside(not_before=EPOCH - 50) == ([all_[2]], all_[:2])
+    assert queue.clear() == [all_[3]]
+    assert (len(queue), queue.bytes) == (1, all_[2].size)
 
 
 def test_old_ones_are_handed_out_wherever_they_are() -> None:

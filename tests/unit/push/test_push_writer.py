@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -13,6 +16,7 @@ from push_fakes import EPOCH, SHOP, Bench, FakePyroscope, bodies, connect_error,
 from pyroscope_operator._proto.push_pb2 import PushRequest
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.batch import OVERHEAD
 from pyroscope_operator.push.delivery import Delivery
 from pyroscope_operator.push.endpoint import WriteEndpoint
 from pyroscope_operator.push.sizing import BatchSize
@@ -72,7 +76,7 @@ async def test_a_batch_is_bounded_in_number() -> None:
 
 async def test_a_batch_is_bounded_in_bytes() -> None:
     fake = FakePyroscope()
-    async with Bench(fake, size=BatchSize(max_bytes=2500)) as bench:
+    async with Bench(fake, size=BatchSize(max_bytes=2 * (1200 + OVERHEAD))) as bench:
         bench.put(*[b"x" * 1000] * 3, b"y" * 9000)
         await asyncio.sleep(5)
     assert [len(batch) for batch in fake.batches] == [2, 1, 1]
@@ -110,7 +114,7 @@ async def test_success_is_counted_and_told() -> None:
     assert bench.value("push_queue_bytes") == bench.value("push_queue_profiles") == 0
     assert bench.value("profiles_sent_total") == 2
     assert bench.value("push_requests_total", result="ok") == 1
-    assert bench.value("push_bytes_total") == size
+    assert bench.value("push_bytes_total") == size - 2 * OVERHEAD
     assert bench.value("push_retries_total") == 0
     latency = bench.metrics.registry.get_sample_value("pyroscope_fanout_latency_sum", {"endpoint": "default"})
     assert latency == pytest.approx(2, abs=0.01)
@@ -215,7 +219,8 @@ async def test_retry_after_is_honoured_for_the_whole_endpoint(asked: str, waited
         bench.put(b"b")
         await asyncio.sleep(60)
     assert fake.times[1] - fake.times[0] == pytest.approx(waited, abs=0.01)
-    assert fake.batches == [[b"a"], [b"a", b"b"]]
+    assert [body for batch in fake.batches for body in batch] == [b"a", b"a", b"b"]
+    assert fake.times[2:] in ([], [fake.times[1]])
 
 
 @pytest.mark.parametrize("status", [429, 500])
@@ -268,9 +273,11 @@ async def test_a_profile_that_breaks_the_connection_does_not_block_the_others() 
     fake = FakePyroscope(otherwise=answer)
     async with Bench(fake, endpoint=endpoint(max_retries=3, max_backoff=2.0)) as bench:
         bench.put(b"a", b"poison", b"b", b"c")
-        await asyncio.sleep(60)
+        for _ in range(20):
+            await asyncio.sleep(3)
+            bench.put(b"d", service="other")
         assert bench.dropped() == {"RetriesExhausted": 1}
-        assert bench.value("profiles_sent_total") == 3
+        assert bench.value("profiles_sent_total") == 3 + 19
 
 
 async def test_a_profile_that_the_server_fails_on_does_not_block_the_others() -> None:
@@ -304,8 +311,7 @@ async def test_failed_ids_alone_are_sent_again() -> None:
         bench.put(b"b", service="b")
         bench.put(b"c", service="c")
         await asyncio.sleep(10)
-    again = [one for request in fake.requests[1:] for one in ids(request)]
-    assert again == [first[0], first[2]]
+    assert [ids(request) for request in fake.requests[1:]] == [[first[0]], [first[2]]]
     assert bench.value("profiles_sent_total") == 3
     assert bench.dropped() == {}
     assert bench.writer.snapshot().last_error_reason == "PartlyFailed"
@@ -353,7 +359,185 @@ async def test_series_of_an_ambiguous_batch_travel_alone_until_they_are_taken() 
             await asyncio.sleep(15)
     assert bench.dropped() == {"unknown": 4, "Rejected": 19}
     assert bench.value("profiles_sent_total") == 19 * 3
-    assert fake.batches[-3:] == [[b"fine"], [b"old"], [b"fine", b"fine"]]
+    assert fake.batches[-2:] == [[b"fine", b"fine", b"fine"], [b"old"]]
+
+
+# Series that fail for ever, alone
+
+
+def bad(request: PushRequest) -> list[str]:
+    """Ids of the profiles that are always refused."""
+    return [sample.ID for series in request.series for sample in series.samples if sample.raw_profile == b"bad"]
+
+
+def by_id(request: PushRequest) -> httpx.Response:
+    return connect_error(500, "unknown", "; ".join(map(failed_id, bad(request))))
+
+
+def rate_limited(request: PushRequest) -> httpx.Response:
+    return connect_error(429, "resource_exhausted", "too many series")
+
+
+def refused(request: PushRequest) -> httpx.Response:
+    return connect_error(400, "invalid_argument", "profile too old")
+
+
+def unparsable(request: PushRequest) -> httpx.Response:
+    return connect_error(500, "unknown", "failed to parse profile")
+
+
+def breaks_the_connection(request: PushRequest) -> httpx.Response:
+    if len(request.series) > 1:
+        return refused(request)
+    raise httpx.ReadError("reset")
+
+
+@pytest.mark.parametrize("many", [1, 12])
+@pytest.mark.parametrize("trouble", [by_id, rate_limited, refused, unparsable, breaks_the_connection])
+async def test_series_that_fail_for_ever_cost_the_others_at_most_one_batch(
+    trouble: Callable[[PushRequest], httpx.Response], many: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither profiles nor, for more than a back-off, time; and no log line for each failure."""
+    caplog.set_level(logging.INFO)
+    late: list[float] = []
+
+    def answer(request: PushRequest) -> httpx.Response:
+        if bad(request):
+            return trouble(request)
+        late.extend(loop_time() - float(body) for body in bodies(request))
+        return ok()
+
+    fake = FakePyroscope(otherwise=answer)
+    rounds, others = 40, 20
+    async with Bench(fake) as bench:
+        for _ in range(rounds):
+            for number in range(others):
+                bench.put(str(loop_time()).encode(), service=f"good-{number}")
+            for number in range(many):
+                bench.put(b"bad", service=f"bad-{number}")
+            await asyncio.sleep(15)
+        one_batch = bench.dropped().get("unknown", 0)
+        assert one_batch in {0, others + many}
+        lost = others if one_batch else 0
+        assert bench.value("profiles_sent_total") == rounds * others - lost
+        assert max(late) < 31
+        assert sum(delay > 1.01 for delay in late) < len(late) / 5
+        attempts = Counter(one for request in fake.requests for one in ids(request))
+        # Failures of the connection count only if others were taken in between.
+        assert max(attempts.values()) <= (1 + bench.endpoint.max_retries) * (2 if trouble is breaks_the_connection else 1)
+    assert len(caplog.records) < 20
+
+
+async def test_order_is_kept_in_series_that_stood_aside_in_an_outage() -> None:
+    sent = [f"{number:03}".encode() for number in range(40)]
+    fake = FakePyroscope(otherwise=httpx.Response(503))
+    async with Bench(fake) as bench:
+        for number, body in enumerate(sent):
+            bench.put(body, service="ab"[number % 2])
+            await asyncio.sleep(15)
+            if number == 30:
+                fake.otherwise = lambda _: ok()
+                tries = len(fake.requests)
+        await asyncio.sleep(60)
+        assert bench.value("profiles_sent_total") == 40
+    arrived = [body for batch in fake.batches[tries:] for body in batch]
+    for number in (0, 1):
+        assert [body for body in arrived if body in sent[number::2]] == sent[number::2]
+
+
+@pytest.mark.parametrize("trouble", [by_id, rate_limited])
+async def test_a_series_that_is_well_again_is_noticed_soon(trouble: Callable[[PushRequest], httpx.Response]) -> None:
+    """It need not wait for the profiles that were refused, nor do these go into the batches of others again."""
+    fake = FakePyroscope(otherwise=lambda request: trouble(request) if bad(request) else ok())
+    async with Bench(fake) as bench:
+        for number in range(240):
+            if number == 120:
+                lost = bench.dropped()
+            bench.put(b"other", service="other")
+            bench.put(b"bad" if number < 120 else b"well %d" % number, service="sick")
+            await asyncio.sleep(15)
+        taken = (at for batch, at in zip(fake.batches, fake.times, strict=True) if any(b"well" in body for body in batch))
+        assert next(taken) < 120 * 15 + 31
+        assert [b"other", b"well 125"] in fake.batches, "in a batch again"
+        assert bench.value("profiles_sent_total") >= 240 + 120 - 2 * lost.get("unknown", 0)
+        assert bench.writer.snapshot().queue_profiles
+        begun = loop_time()
+        await bench.writer.drain(20)
+        assert loop_time() - begun < 5, "what is left of the bad ones delays no shutdown"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ReadError("reset"),
+        httpx.Response(503),
+        httpx.Response(429),
+        connect_error(500, "internal", "boom"),
+        connect_error(429, "resource_exhausted", "too fast"),
+        connect_error(503, "unavailable", "no ingesters"),
+    ],
+)
+async def test_an_endpoint_that_fails_for_all_is_left_alone_for_longer_and_longer(failure: Any) -> None:
+    """Whatever stands aside meanwhile."""
+    fake = FakePyroscope(otherwise=failure)
+    async with Bench(fake) as bench:
+        for number in range(20):
+            for name in "abcdefgh":
+                bench.put(b"%d" % number, service=name)
+            await asyncio.sleep(15)
+        gaps = [later - sooner for sooner, later in pairwise(fake.times)]
+        assert min(gaps) >= 0.5
+        assert min(gaps[6:]) >= 15
+        assert bench.writer.snapshot().backing_off_since is not None
+        kept = bench.writer.snapshot().queue_profiles
+        tries, fake.otherwise = len(fake.requests), lambda _: ok()
+        await asyncio.sleep(100)
+        assert sum(map(len, fake.batches[tries:])) == kept
+        assert len(fake.requests) - tries < 2 * tries + 8, "no storm"
+        for name in "abcdefgh":
+            bench.put(b"well", service=name)
+        await asyncio.sleep(2)
+    assert fake.batches[-1] == [b"well"] * 8
+
+
+async def test_a_series_that_was_taken_again_is_tried_again_soon_if_it_fails() -> None:
+    fake = FakePyroscope([by_id] * 8)
+    async with Bench(fake) as bench:
+        bench.put(b"bad")
+        await asyncio.sleep(200)
+        assert bench.value("profiles_sent_total") == 1
+        fake.answers, tries = [by_id], len(fake.requests)
+        bench.put(b"bad")
+        await asyncio.sleep(30)
+    assert len(fake.requests) - tries == 2
+    assert fake.times[-1] - fake.times[-2] < 1.01
+
+
+async def test_what_stands_aside_is_flushed_too() -> None:
+    fake = FakePyroscope([by_id])
+    async with Bench(fake) as bench:
+        bench.put(b"bad", b"bad", b"fine")
+        await asyncio.sleep(1.1)
+        await bench.writer.drain(20)
+        assert loop_time() < 1.2
+    assert bench.value("profiles_sent_total") == 3
+
+
+async def test_a_series_that_is_never_taken_delays_no_shutdown() -> None:
+    fake = FakePyroscope(otherwise=lambda request: by_id(request) if bad(request) else ok())
+    async with Bench(fake) as bench:
+        for _ in range(10):
+            bench.put(b"fine", service="a")
+            bench.put(b"bad", service="b")
+            bench.put(b"bad", service="c")
+            await asyncio.sleep(15)
+        bench.put(b"fine", service="a")
+        begun, tries = loop_time(), len(fake.requests)
+        await bench.writer.drain(20)
+        assert loop_time() - begun < 3
+    assert [sorted(set(batch)) for batch in fake.batches[tries:]].count([b"bad"]) >= 2, "each is tried once more"
+    assert bench.value("profiles_sent_total") == 11
+    assert bench.dropped()["Shutdown"] >= 2
 
 
 # The server's body limit
@@ -408,7 +592,7 @@ async def test_shapes_are_checked_before_queueing() -> None:
 
 async def test_a_full_queue_drops_the_oldest(caplog: pytest.LogCaptureFixture) -> None:
     fake = FakePyroscope([DOWN])
-    async with Bench(fake, queue_bytes=3500) as bench:
+    async with Bench(fake, queue_bytes=3 * (1200 + OVERHEAD)) as bench:
         bench.put(b"a" * 1000, source=CART)
         bench.put(*(c * 1000 for c in (b"b", b"c", b"d", b"e")))
         await asyncio.sleep(20)
@@ -461,6 +645,29 @@ async def test_drain_waits_for_the_request_on_its_way_and_retries_within_the_gra
         await bench.writer.drain(20)
     assert fake.batches == [[b"a"], [b"b"], [b"b"]]
     assert bench.dropped() == {}
+
+
+@pytest.mark.parametrize(("status", "before"), [(503, 10), (500, 1)])
+async def test_drain_goes_on_while_the_endpoint_fails_and_may_come_back(status: int, before: float) -> None:
+    fake = FakePyroscope(otherwise=httpx.Response(status))
+    async with Bench(fake) as bench:
+        bench.put(b"a")
+        await asyncio.sleep(before)
+        drained = asyncio.create_task(bench.writer.drain(20))
+        await asyncio.sleep(10)
+        fake.otherwise = lambda _: ok()
+        await drained
+    assert bench.value("profiles_sent_total") == 1
+
+
+async def test_drain_with_nothing_left_ends_at_once_even_if_the_endpoint_fails() -> None:
+    async with Bench(FakePyroscope(otherwise=httpx.Response(401))) as bench:
+        bench.put(b"a")
+        await asyncio.sleep(2)
+        bench.put(b"b")
+        await bench.writer.drain(20)
+        assert loop_time() < 2.1
+    assert bench.dropped() == {"Unauthorized": 2}
 
 
 async def test_drain_does_not_wait_for_a_back_off() -> None:

@@ -18,7 +18,9 @@ from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import ProfileRequest, Scrape, Target
 from pyroscope_operator.scrape.fetch import Fetcher
+from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Context
+from pyroscope_operator.scrape.workers import Workers
 
 EPOCH = 1_800_000_000.0
 INTERVAL = 15.0
@@ -117,13 +119,15 @@ class Kept(list[Profile]):
 
 
 class Inline(Executor):
-    """Runs work at once, and counts it."""
+    """Runs work at once, and counts it; `before` is called before each."""
 
     def __init__(self) -> None:
         self.calls = 0
+        self.before: Callable[[], None] = lambda: None
 
     def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         self.calls += 1
+        self.before()
         done: Future[Any] = Future()
         try:
             done.set_result(work(*args, **kwargs))
@@ -140,15 +144,29 @@ class Bench:
     sink: Kept = field(default_factory=Kept)
     metrics: Metrics = field(default_factory=Metrics)
     executor: Inline = field(default_factory=Inline)
+    bodies: Room = field(default_factory=lambda: Room(1 << 24, "--body-memory"))
+    baselines: Room = field(default_factory=lambda: Room(1 << 24, "--baseline-memory"))
+    workers: Workers = field(init=False)
     shift: float = 0.0
     drift: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.workers = Workers(self.executor, 2)
 
     def now(self) -> float:
         return EPOCH + self.drift * asyncio.get_running_loop().time() + self.shift
 
     @property
     def context(self) -> Context:
-        return Context(Fetcher(httpx.MockTransport(self.targets.handle)), self.sink, self.metrics, self.executor, self.now)
+        return Context(
+            Fetcher(httpx.MockTransport(self.targets.handle)),
+            self.sink,
+            self.metrics,
+            self.bodies,
+            self.baselines,
+            self.workers,
+            self.now,
+        )
 
     def value(self, name: str, **labels: str) -> float:
         """A metric, 0 if it was never touched."""

@@ -6,7 +6,8 @@ import asyncio
 import gzip
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from scrape_fakes import (
     CUSTOM,
     EPOCH,
     GOROUTINE,
+    INTERVAL,
     LABELS,
     MEMORY,
     SHOP,
@@ -32,10 +34,14 @@ from scrape_fakes import (
     target,
 )
 
+from pyroscope_operator.errors import FetchError
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.model.target import ProfileRequest
+from pyroscope_operator.scrape.loop import ScrapeLoop
+from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Scraper
+from pyroscope_operator.scrape.workers import Cost, Workers
 
 pytestmark = pytest.mark.looptime
 
@@ -145,6 +151,7 @@ async def test_what_has_no_samples_is_a_good_scrape_and_is_not_sent() -> None:
     await scraper.once()
     assert (bench.sink, scraper.health.up) == ([], True)
     assert bench.value("delta_baselines_total") == 0
+    assert bench.value("profiles_empty_total") == 1
     assert bench.value("delta_duration_seconds_count") == 0, "nothing was subtracted"
 
 
@@ -354,6 +361,185 @@ async def test_large_bodies_go_to_the_executor(profile: ProfileRequest) -> None:
     assert scraper.health.up
     await scraper.once()
     assert (bench.executor.calls, scraper.health.reason) == (2, "BrokenGzip")
+
+
+async def test_a_few_bytes_that_hold_a_large_profile_go_to_the_executor() -> None:
+    """Gzip may hold a thousand times its own size."""
+    large = gzip.compress(raw([((1,), (1,))] * 5000, [("goroutine", "count")]))
+    assert len(large) < 1000
+    bench = bench_of(large, response(gzip.compress(large), content_encoding="gzip"))
+    await repeat(Scraper(scrape(), bench.context), 2)
+    assert bench.executor.calls == 2
+    assert [profile.samples for profile in bench.sink] == [5000, 5000]
+
+
+# A Content-Encoding
+
+
+@pytest.mark.parametrize("samples", [1, 2000])
+async def test_a_content_encoding_is_undone_once(samples: int) -> None:
+    """The profile itself is gzip, too, and stays so."""
+    body = snapshot(samples)
+    bench = bench_of(response(gzip.compress(body), content_encoding="gzip"))
+    await Scraper(scrape(), bench.context).once()
+    assert [profile.body for profile in bench.sink] == [body]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (gzip.compress(bytes(5_000_000)), "BodyTooLarge"),
+        (gzip.compress(snapshot())[:-3], "BrokenGzip"),
+        (gzip.compress(gzip.compress(snapshot())), "NotAProfile"),
+        (snapshot()[:-3], "BrokenGzip"),
+    ],
+)
+async def test_a_content_encoding_that_is_a_bomb_or_broken(body: bytes, reason: str) -> None:
+    bench = bench_of(response(body, content_encoding="gzip"))
+    scraper = Scraper(scrape(), bench.context)
+    await scraper.once()
+    assert scraper.health.reason == reason
+
+
+# Room and turns
+
+
+async def test_a_body_counts_until_its_profile_is_prepared() -> None:
+    body = snapshot(4000)
+    assert len(body) > 20_000
+    held: list[float] = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body[:10_000]
+        held.append(bench.bodies.held)
+        yield body[10_000:]
+
+    def in_a_thread() -> None:
+        held.append(bench.bodies.held)
+
+    bench = bench_of(httpx.Response(200, content=chunks()))
+    bench.executor.before = in_a_thread
+    scraper = Scraper(scrape(), bench.context)
+    await scraper.once()
+    assert (scraper.health.up, held, bench.bodies.held) == (True, [10_000, len(body)], 0)
+
+
+async def test_a_body_that_is_worked_on_is_not_given_up() -> None:
+    """A thread can't be stopped, so what it holds would be held without being counted."""
+    others = []
+
+    def in_a_thread() -> None:
+        other = bench.bodies.enter("other", lambda: None)
+        with pytest.raises(FetchError):
+            other.grow(len(body) - 1)
+        others.append(other)
+
+    body = snapshot(4000)
+    bench = bench_of(body)
+    bench.bodies = Room(2 * len(body) - 2, "--body-memory")
+    bench.executor.before = in_a_thread
+    scraper = Scraper(scrape(), bench.context)
+    await scraper.once()
+    assert (scraper.health.up, len(others), bench.bodies.held) == (True, 1, 0)
+
+
+async def test_a_body_that_fails_is_forgotten() -> None:
+    bench = bench_of(b"no profile", response(bytes(2000), status=500), bytes(2 << 20), TimeoutError())
+    scraper = Scraper(scrape(), bench.context)
+    for _ in range(4):
+        await scraper.once()
+        assert (scraper.health.up, bench.bodies.held) == (False, 0)
+
+
+async def test_without_room_the_largest_is_given_up() -> None:
+    """A target that sends much and then nothing loses to one that sends a little."""
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield bytes(900)
+        await asyncio.sleep(1e6)
+
+    hostile, good = target(namespace="hostile"), target()
+    bench = bench_of(httpx.Response(200, content=stuck()), snapshot(5))
+    bench.bodies = Room(1000, "--body-memory")
+    slow, quick = Scraper(scrape(at=hostile, timeout=1e6), bench.context), Scraper(scrape(at=good), bench.context)
+    task = asyncio.create_task(slow.once())
+    await asyncio.sleep(1)
+    await quick.once()
+    await task
+    assert (quick.health.up, slow.health.reason, bench.bodies.held) == (True, "MemoryFull", 0)
+    assert bench.value("scrapes_total", profile_type="goroutine", result="MemoryFull") == 1
+
+
+# Baselines
+
+
+async def test_a_baseline_counts_as_long_as_it_is_kept() -> None:
+    bench = bench_of(cumulative(1, 1, 1), cumulative(1), cumulative(1, 1), b"no profile")
+    scraper = Scraper(scrape(MEMORY), bench.context)
+    held = []
+    for _ in range(4):
+        await scraper.once()
+        held.append(bench.baselines.held)
+    assert held == [600, 200, 400, 400]
+    scraper.update(scrape(MEMORY, at=target(container_id="c2")))
+    assert bench.baselines.held == 0
+
+
+async def test_a_baseline_ends_with_its_loop() -> None:
+    bench = bench_of(cumulative(1))
+    task = asyncio.create_task(ScrapeLoop(Scraper(scrape(MEMORY), bench.context), bench.now).run())
+    await asyncio.sleep(INTERVAL)
+    assert bench.baselines.held == 200
+    task.cancel()
+    await asyncio.wait([task])
+    assert bench.baselines.held == 0
+
+
+async def test_a_baseline_for_which_there_is_no_room() -> None:
+    """The difference is still sent; the next profile can have none."""
+    bench = bench_of(*(cumulative(n, n) for n in (1, 2)), *(cumulative(*[n] * 20) for n in (3, 4)), cumulative(5), cumulative(6))
+    bench.baselines = Room(1000, "--baseline-memory")
+    scraper = Scraper(scrape(MEMORY), bench.context)
+    seen = []
+    for _ in range(6):
+        await scraper.once()
+        seen.append((scraper.health.reason, len(bench.sink), bench.baselines.held))
+    full = ("MemoryFull", 2, 0)
+    assert seen == [("", 0, 400), ("", 1, 400), full, full, ("", 2, 200), ("", 3, 200)]
+
+
+async def test_the_largest_baseline_makes_room_and_its_scrape_says_so() -> None:
+    answer = {
+        "10.0.0.1": [cumulative(*[1] * 20), cumulative(*[2] * 10), cumulative(*[3] * 10)],
+        "10.0.0.2": [cumulative(1, 1), cumulative(2, 2)],
+    }
+    bench = Bench(FakeTargets(lambda request: answer[request.url.host].pop(0)))
+    bench.baselines = Room(4200, "--baseline-memory")
+    hostile = Scraper(scrape(MEMORY, at=target(namespace="hostile")), bench.context)
+    good = Scraper(scrape(MEMORY, at=target(address="10.0.0.2:6060")), bench.context)
+    await hostile.once()
+    assert bench.baselines.held == 4000
+    await repeat(good, 2)
+    assert (good.health.up, bench.baselines.held, len(bench.sink)) == (True, 400, 1)
+    await hostile.once()
+    assert (hostile.health.reason, len(bench.sink), bench.baselines.held) == ("MemoryFull", 1, 2400)
+    await hostile.once()
+    assert (hostile.health.up, len(bench.sink)) == (True, 2)
+
+
+async def test_who_gets_no_thread_within_the_interval_is_given_up() -> None:
+    bench = bench_of(snapshot(4000))
+    blocked = Executor()
+    blocked.submit = lambda *_: Future()  # type: ignore[method-assign]
+    bench.workers = Workers(blocked, 2)
+    for _ in range(2):
+        asyncio.create_task(bench.workers.run(Cost(), int, int, 60))  # noqa: RUF006
+    await asyncio.sleep(0)
+    scraper = Scraper(scrape(), bench.context)
+    started = asyncio.get_running_loop().time()
+    await scraper.once()
+    assert (scraper.health.reason, bench.bodies.held) == ("Overloaded", 0)
+    assert asyncio.get_running_loop().time() - started == pytest.approx(INTERVAL)
 
 
 @pytest.mark.parametrize(("profile", "name"), [(CPU, "process_cpu"), (MEMORY, "memory"), (CUSTOM, "custom")])

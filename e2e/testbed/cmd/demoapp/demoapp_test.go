@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -97,6 +98,32 @@ func TestRequestLog(t *testing.T) {
 	}
 	if status, _ := get(t, url+"/-/requests?since=x"); status != 400 {
 		t.Errorf("since=x: status %d, want 400", status)
+	}
+}
+
+// One process plays many targets, each at an address of its own.
+func TestRequestLogTellsTheAddress(t *testing.T) {
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: newHandler("", newRequestLog(nil))}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() { _ = server.Serve(l) }()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	hosts := []string{"127.0.71.1", "127.0.71.2"}
+	for _, host := range hosts {
+		get(t, "http://"+net.JoinHostPort(host, port)+"/debug/pprof/goroutine")
+	}
+	_, body := get(t, "http://"+net.JoinHostPort("127.0.0.1", port)+"/-/requests")
+	var entries []entry
+	if err := json.Unmarshal(body, &entries); err != nil {
+		t.Fatal(err)
+	}
+	for i, host := range hosts {
+		if len(entries) != len(hosts) || entries[i].Host != host {
+			t.Fatalf("want requests to %v, got %s", hosts, body)
+		}
 	}
 }
 

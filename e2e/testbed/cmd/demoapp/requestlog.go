@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"log"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,11 +16,13 @@ import (
 const maxEntries = 20_000
 
 // entry describes one finished request for a debug path. Seq counts finished
-// requests from 1; Time is when the request arrived.
+// requests from 1; Time is when the request arrived; Host is the local address
+// it came to, which tells the targets of one process apart.
 type entry struct {
 	Seq        int               `json:"seq"`
 	Time       time.Time         `json:"time"`
 	UnixNano   int64             `json:"unixNano"`
+	Host       string            `json:"host"`
 	Path       string            `json:"path"`
 	Query      string            `json:"query"`
 	Status     int               `json:"status"`
@@ -68,6 +71,7 @@ func newEntry(r *http.Request) entry {
 	return entry{
 		Time:     now,
 		UnixNano: now.UnixNano(),
+		Host:     localHost(r),
 		Path:     r.URL.Path,
 		Query:    r.URL.RawQuery,
 		Header: map[string]string{
@@ -75,6 +79,20 @@ func newEntry(r *http.Request) entry {
 			"Accept-Encoding": r.Header.Get("Accept-Encoding"),
 		},
 	}
+}
+
+// localHost is the address of this side of the connection, without the port;
+// empty for a request that came over none.
+func localHost(r *http.Request) string {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(local.String())
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // finish gives the next number to e. Recording happens under the same lock, so

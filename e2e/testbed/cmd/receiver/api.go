@@ -14,8 +14,9 @@ const maxControlBytes = 1 << 20
 
 // api answers the tests' questions, as JSON.
 type api struct {
-	store  *store
-	faults *faults
+	store    *store
+	faults   *faults
+	attempts *attempts
 }
 
 func (a *api) register(mux *http.ServeMux) {
@@ -25,6 +26,7 @@ func (a *api) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/top", a.top)
 	mux.HandleFunc("GET /api/rejected", a.rejected)
 	mux.HandleFunc("GET /api/stats", a.stats)
+	mux.HandleFunc("GET /api/requests", a.requests)
 	mux.HandleFunc("POST /api/reset", a.reset)
 	mux.HandleFunc("POST /api/fault", a.fault)
 }
@@ -103,9 +105,19 @@ func (a *api) stats(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, a.store.update(func(*stats) {}))
 }
 
+func (a *api) requests(w http.ResponseWriter, r *http.Request) {
+	since, err := number(r.FormValue("since"), 0)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	writeJSON(w, a.attempts.after(since))
+}
+
 func (a *api) reset(w http.ResponseWriter, _ *http.Request) {
 	a.faults.set(fault{})
 	a.store.reset()
+	a.attempts.reset()
 	writeJSON(w, map[string]any{})
 }
 

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -18,7 +16,7 @@ import (
 // are delayed and then answered with a plain HTTP status, or with a connect
 // error, or taken without an answer. With Match it hits, inside these requests,
 // only the series with these labels, which fail with Code or, without one,
-// uncoded, as an error inside the server would.
+// uncoded, as an error inside the server would; or which cannot be parsed.
 type fault struct {
 	Count      int               `json:"count"`
 	DelayMS    int               `json:"delayMs,omitempty"`
@@ -26,8 +24,10 @@ type fault struct {
 	Code       string            `json:"code,omitempty"`
 	Message    string            `json:"message,omitempty"`
 	RetryAfter string            `json:"retryAfter,omitempty"`
+	Location   string            `json:"location,omitempty"` // of a redirect
 	DropAfter  bool              `json:"dropAfter,omitempty"`
 	Match      map[string]string `json:"match,omitempty"`
+	Unparsable bool              `json:"unparsable,omitempty"`
 }
 
 func (f *fault) validate() error {
@@ -39,6 +39,9 @@ func (f *fault) validate() error {
 	}
 	if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
 		return fmt.Errorf("status %d cannot be answered", f.Status)
+	}
+	if f.Unparsable && f.Match == nil {
+		return errors.New("unparsable needs a match")
 	}
 	return nil
 }
@@ -94,17 +97,18 @@ func requestNumber(ctx context.Context) int {
 	return n
 }
 
-// forSeries returns the error with which a series with these labels fails.
-func (f *faults) forSeries(ctx context.Context, labels map[string]string) error {
+// forSeries returns the error with which a series with these labels fails, at
+// parsing it or when it is pushed.
+func (f *faults) forSeries(ctx context.Context, labels map[string]string, parsing bool) error {
 	hit, _ := ctx.Value(faultKey).(*fault)
-	if hit == nil || hit.Match == nil || !matches(labels, hit.Match) {
+	if hit == nil || hit.Match == nil || hit.Unparsable != parsing || !matches(labels, hit.Match) {
 		return nil
 	}
 	return hit.err()
 }
 
-// wrap numbers every push request and lets the active fault have it.
-func (f *faults) wrap(next http.Handler, kept *store) http.Handler {
+// wrap numbers and notes every push request and lets the active fault have it.
+func (f *faults) wrap(next http.Handler, kept *store, log *attempts) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hit := f.take()
 		current := kept.update(func(s *stats) {
@@ -113,22 +117,29 @@ func (f *faults) wrap(next http.Handler, kept *store) http.Handler {
 				s.Faulted++
 			}
 		})
+		tap := &statusTap{ResponseWriter: w}
+		begun, err := log.begin(r, current.Requests, hit != nil)
+		defer func() { log.end(begun, tap.status) }() // a panic, by which nothing is answered, comes this way too
+		if err != nil {
+			panic(http.ErrAbortHandler) // the client is gone
+		}
 		ctx := context.WithValue(r.Context(), requestKey, current.Requests)
 		if hit == nil {
-			next.ServeHTTP(w, r.WithContext(ctx))
+			next.ServeHTTP(tap, r.WithContext(ctx))
 			return
 		}
 		ctx = context.WithValue(ctx, faultKey, hit)
-		hit.serve(w, r.WithContext(ctx), next)
+		hit.serve(tap, r.WithContext(ctx), next)
 	})
 }
 
 func (f *fault) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if err := f.delay(r); err != nil {
-		return // the client is gone and nothing was taken
-	}
+	f.delay(r)
 	if f.RetryAfter != "" {
 		w.Header().Set("Retry-After", f.RetryAfter)
+	}
+	if f.Location != "" {
+		w.Header().Set("Location", f.Location)
 	}
 	switch {
 	case f.DropAfter:
@@ -143,23 +154,16 @@ func (f *fault) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 	}
 }
 
-// delay reads the body first: only then does net/http notice a client that
-// leaves, and what it notices too late would be taken after a timeout.
-func (f *fault) delay(r *http.Request) error {
+// delay gives up, and nothing is taken, when the client leaves before it is over.
+func (f *fault) delay(r *http.Request) {
 	if f.DelayMS == 0 {
-		return nil
+		return
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxMessageBytes))
-	if err != nil {
-		return err
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	timer := time.NewTimer(time.Duration(f.DelayMS) * time.Millisecond)
 	defer timer.Stop()
 	select {
 	case <-r.Context().Done():
-		return r.Context().Err()
+		panic(http.ErrAbortHandler)
 	case <-timer.C:
-		return nil
 	}
 }

@@ -24,6 +24,7 @@ type options struct {
 	listen   string
 	auth     auth
 	keep     int
+	data     string
 	maxBytes int
 }
 
@@ -34,6 +35,7 @@ func parseFlags() options {
 	flag.StringVar(&o.auth.bearer, "bearer", "", "token that pushes must carry")
 	flag.StringVar(&o.auth.tenant, "require-tenant", "", "X-Scope-OrgID that pushes must carry")
 	flag.IntVar(&o.keep, "keep", 20_000, "how many profiles to keep, with their bodies")
+	flag.StringVar(&o.data, "data", "", "file that keeps accepted profiles, for the next process, too; default: none")
 	flag.IntVar(&o.maxBytes, "max-bytes", 0, "uncompressed bytes of all profiles of one request, at most; 0: no limit")
 	flag.Parse()
 	if flag.NArg() > 0 || o.keep < 1 {
@@ -43,20 +45,30 @@ func parseFlags() options {
 }
 
 // newHandler serves pushes, which a fault may hit, and the query API.
-func newHandler(o options) http.Handler {
+func newHandler(o options) (http.Handler, error) {
 	kept := newStore(o.keep)
+	if o.data != "" {
+		if err := kept.restore(o.data); err != nil {
+			return nil, err
+		}
+	}
 	broken := &faults{}
+	log := &attempts{}
 	push := &pusher{auth: o.auth, limits: defaultLimits(o.maxBytes), store: kept, faults: broken}
 	mux := http.NewServeMux()
 	path, handler := pushv1connect.NewPusherServiceHandler(push, connect.WithReadMaxBytes(maxMessageBytes))
-	mux.Handle(path, broken.wrap(handler, kept))
-	(&api{store: kept, faults: broken}).register(mux)
-	return mux
+	mux.Handle(path, broken.wrap(handler, kept, log))
+	(&api{store: kept, faults: broken, attempts: log}).register(mux)
+	return mux, nil
 }
 
 func main() {
 	o := parseFlags()
 	announce.ExitOnSignal()
+	handler, err := newHandler(o)
+	if err != nil {
+		log.Fatal(err)
+	}
 	l, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		log.Fatal(err)
@@ -64,6 +76,6 @@ func main() {
 	if err := announce.Listening(os.Stdout, l); err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Handler: newHandler(o), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	log.Fatal(server.Serve(l))
 }

@@ -42,7 +42,7 @@ func (p *pusher) Push(
 		p.store.update(func(s *stats) { s.Unauthenticated++ })
 		return nil, err
 	}
-	batch, failures := p.parseAll(req.Msg)
+	batch, failures := p.parseAll(ctx, req.Msg)
 	if err := p.checkSize(batch); err != nil {
 		return nil, err
 	}
@@ -66,14 +66,18 @@ func newSender(ctx context.Context, header http.Header) sender {
 
 // parseAll leaves out what cannot be parsed. As in the server, such a failure
 // carries neither id nor code, and the series after it get lower indexes.
-func (p *pusher) parseAll(msg *pushv1.PushRequest) (batch []series, failures multiError) {
+func (p *pusher) parseAll(ctx context.Context, msg *pushv1.PushRequest) (batch []series, failures multiError) {
 	p.store.update(func(s *stats) { s.Series += len(msg.GetSeries()) })
 	for _, rawSeries := range msg.GetSeries() {
+		labels := labelMap(rawSeries.GetLabels())
 		for _, sample := range rawSeries.GetSamples() {
 			profile, err := parseProfile(sample.GetRawProfile())
+			if err == nil {
+				err = p.faults.forSeries(ctx, labels, true)
+			}
 			if err != nil {
 				failures = append(failures, err)
-				p.store.reject(rejection{labelMap(rawSeries.GetLabels()), sample.GetID(), err.Error()})
+				p.store.reject(rejection{labels, sample.GetID(), err.Error()})
 				continue
 			}
 			batch = append(batch, series{rawSeries.GetLabels(), sample, profile})
@@ -114,7 +118,7 @@ func (p *pusher) pushAll(ctx context.Context, from sender, batch []series) error
 
 func (p *pusher) pushOne(ctx context.Context, from sender, s series) error {
 	labels := labelMap(s.labels)
-	if err := p.faults.forSeries(ctx, labels); err != nil {
+	if err := p.faults.forSeries(ctx, labels, false); err != nil {
 		return err
 	}
 	if !s.parsed.hasPeriodType {
@@ -136,6 +140,5 @@ func (p *pusher) pushOne(ctx context.Context, from sender, s series) error {
 		UserAgent: from.userAgent,
 	}
 	s.parsed.describe(&m)
-	p.store.accept(m, s.raw.GetRawProfile())
-	return nil
+	return p.store.accept(m, s.raw.GetRawProfile())
 }

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,11 @@ func newBed(t *testing.T, o options) *bed {
 	if o.keep == 0 {
 		o.keep = 100
 	}
-	server := httptest.NewServer(newHandler(o))
+	handler, err := newHandler(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return &bed{t, server.URL, pushv1connect.NewPusherServiceClient(server.Client(), server.URL)}
 }
@@ -331,6 +337,7 @@ func TestFaults(t *testing.T) {
 		{"delay", `{"delayMs":1}`, "", 2},
 		{"drop", `{"dropAfter":true}`, "unavailable", 2},
 		{"match, coded", `{"code":"resource_exhausted","match":{"service_name":"bank"}}`, "resource_exhausted: injected fault", 1},
+		{"match, unparsable", `{"unparsable":true,"match":{"service_name":"bank"}}`, "unknown: injected fault", 1},
 		{"match, uncoded", `{"match":{"service_name":"bank"}}`, "unknown: push series with index 1 and id b failed: injected fault", 1},
 		{"cleared", `{"status":503,"count":0}`, "", 2},
 	}
@@ -355,7 +362,7 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	b := newBed(t, options{})
-	for _, bad := range []string{`{"code":"nonsense"}`, `{"statsu":503}`, `{"status":7}`, `x`} {
+	for _, bad := range []string{`{"unparsable":true}`, `{"code":"nonsense"}`, `{"statsu":503}`, `{"status":7}`, `x`} {
 		if status := b.post("/api/fault", bad); status != 400 {
 			t.Errorf("fault %s: status %d, want 400", bad, status)
 		}
@@ -376,5 +383,84 @@ func TestDelayOutlivesClient(t *testing.T) {
 	var s stats
 	if b.get("/api/stats", &s); s.Faulted != 1 || s.Profiles != 0 {
 		t.Errorf("stats: %+v", s)
+	}
+	var rows []attempt
+	if b.get("/api/requests", &rows); len(rows) != 1 || rows[0].Status != 0 || len(rows[0].IDs) != 1 {
+		t.Errorf("requests: %+v", rows)
+	}
+}
+
+// Every request is noted, with what was sent and what was answered.
+func TestRequests(t *testing.T) {
+	tests := []struct {
+		fault string
+		want  int
+	}{
+		{`{"count":0}`, 200},
+		{`{"status":503}`, 503},
+		{`{"status":308,"location":"http://127.0.0.1:1/"}`, 308},
+		{`{"code":"resource_exhausted"}`, 429},
+		{`{"code":"invalid_argument","match":{"service_name":"shop"}}`, 400},
+		{`{"dropAfter":true}`, 0},
+	}
+	b := newBed(t, options{})
+	for _, tt := range tests {
+		b.post("/api/fault", tt.fault)
+		b.push(good(t, "a"), good(t, "b"))
+	}
+	var rows []attempt
+	b.get("/api/requests", &rows)
+	if len(rows) != len(tests) {
+		t.Fatalf("%d requests, want %d", len(rows), len(tests))
+	}
+	for i, row := range rows {
+		if row.Status != tests[i].want || fmt.Sprint(row.IDs) != "[a b]" || row.Number != i+1 || row.Bytes == 0 || row.Faulted != (i > 0) {
+			t.Errorf("fault %s: %+v", tests[i].fault, row)
+		}
+		if i > 0 && row.UnixNano <= rows[i-1].UnixNano {
+			t.Errorf("request %d: not after the one before", row.Number)
+		}
+	}
+	if b.get("/api/requests?since=4", &rows); len(rows) != 2 {
+		t.Errorf("after the 4th: %+v", rows)
+	}
+	b.post("/api/reset", "")
+	if b.get("/api/requests", &rows); rows == nil || len(rows) != 0 {
+		t.Errorf("after reset: %+v", rows)
+	}
+}
+
+// What was accepted outlives the process, but for a line that it did not finish.
+func TestData(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	first := newBed(t, options{data: path})
+	first.push(good(t, "a"), good(t, "b"), rawSeries("c", []byte("junk")))
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(`{"metadata":{"seq":3`); err != nil {
+		t.Fatal(err)
+	}
+	second := newBed(t, options{data: path})
+	last := good(t, "d")
+	second.push(good(t, "a"), last)
+	third := newBed(t, options{data: path})
+	var rows []metadata
+	third.get("/api/profiles", &rows)
+	var got []string
+	for _, row := range rows {
+		got = append(got, fmt.Sprintf("%d%s%d", row.Seq, row.ID, row.DuplicateOf))
+	}
+	if want := "[1a0 2b0 3a1 4d0]"; fmt.Sprint(got) != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+	var s stats
+	if third.get("/api/stats", &s); s.Profiles != 4 || s.Duplicates != 1 || s.Kept != 4 {
+		t.Errorf("stats: %+v", s)
+	}
+	var body []byte
+	if third.get("/api/profiles/4/body", &body); !bytes.Equal(body, last.Samples[0].RawProfile) {
+		t.Error("the body is not what was sent")
 	}
 }

@@ -64,7 +64,8 @@ type stats struct {
 
 // store holds the latest profiles and the counters.
 type store struct {
-	limit int
+	limit   int
+	journal *journal // nil: nothing outlives the process
 
 	mu        sync.Mutex
 	seq       int
@@ -78,6 +79,21 @@ func newStore(limit int) *store {
 	return &store{limit: limit, firstByID: map[string]int{}}
 }
 
+// restore takes over what an earlier process accepted, and goes on writing
+// where it ended.
+func (s *store) restore(path string) error {
+	j, kept, err := openJournal(path)
+	if err != nil {
+		return err
+	}
+	for _, a := range kept {
+		s.seq = a.Seq - 1
+		s.add(a)
+	}
+	s.journal = j
+	return nil
+}
+
 // update changes the counters and returns them as they are afterwards.
 func (s *store) update(change func(*stats)) stats {
 	s.mu.Lock()
@@ -88,23 +104,36 @@ func (s *store) update(change func(*stats)) stats {
 	return current
 }
 
-func (s *store) accept(m metadata, body []byte) {
+// accept keeps a profile. One that cannot be written is not accepted.
+func (s *store) accept(m metadata, body []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	m.Seq, m.ReceivedUnixNano, m.Bytes = s.seq+1, time.Now().UnixNano(), len(body)
+	m.DuplicateOf = s.firstByID[m.ID]
+	a := &accepted{metadata: m, body: body}
+	if s.journal != nil {
+		if err := s.journal.add(a); err != nil {
+			return err
+		}
+	}
+	s.add(a)
+	return nil
+}
+
+// add is accept for a profile that has its number.
+func (s *store) add(a *accepted) {
 	s.seq++
-	m.Seq, m.ReceivedUnixNano, m.Bytes = s.seq, time.Now().UnixNano(), len(body)
 	s.stats.Profiles++
-	s.stats.Bytes += len(body)
-	if first, ok := s.firstByID[m.ID]; ok {
-		m.DuplicateOf = first
+	s.stats.Bytes += len(a.body)
+	if a.DuplicateOf != 0 {
 		s.stats.Duplicates++
-	} else if m.ID != "" {
-		s.firstByID[m.ID] = m.Seq
+	} else if a.ID != "" {
+		s.firstByID[a.ID] = a.Seq
 	}
 	if len(s.kept) >= s.limit {
 		s.evictOldest()
 	}
-	s.kept = append(s.kept, &accepted{metadata: m, body: body})
+	s.kept = append(s.kept, a)
 }
 
 func (s *store) evictOldest() {

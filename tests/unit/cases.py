@@ -1,7 +1,8 @@
-"""Specs of a PyroscopeScrape, valid and invalid.
+"""Specs of a PyroscopeScrape, valid and invalid, and what becomes of each.
 
-The unit tests give them to the models and the e2e tests give them to a real API
-server: both must agree on every row, or one file would not mean the same everywhere.
+The unit tests give them to the models, the e2e tests to a real API server with a running
+operator and to `pyroscope-operator check`: all must agree on every row, or one file would
+not mean the same everywhere.
 """
 
 from __future__ import annotations
@@ -9,20 +10,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+Reason = str
+"""Accepted, InvalidSpec, NotImplemented or NamespaceNotAllowed."""
+
 
 @dataclass(frozen=True)
 class Case:
-    """One spec and what becomes of it."""
+    """One spec and what becomes of it in a namespace that is not privileged."""
 
     name: str
     spec: dict[str, Any]
-    error_path: str | None = None
-    """JSON path of the wrong field; None: the spec is valid."""
-    error_fragment: str | None = None
-    """Part of the message that the models give."""
-    model_only: bool = False
-    """The API server accepts it, since no schema can express the rule; the operator then says Accepted=False."""
-    why_model_only: str = ""
+    reason: Reason = "Accepted"
+    """What the operator says, in the condition Accepted, if the object gets that far; and `check`."""
+    paths: tuple[str, ...] = ()
+    """JSON paths of the fields that this is about."""
+    says: str = ""
+    """Part of the operator's message."""
+    refusal: str = ""
+    """Part of what the API server says when it refuses the object, the path aside. Empty: it accepts it."""
+    why_accepted: str = ""
+    """Why the API server accepts an invalid object: no schema can express the rule."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the API server refuses it."""
+        return bool(self.refusal)
+
+    @property
+    def privileged_reason(self) -> Reason:
+        """What the operator says in a privileged namespace."""
+        return "Accepted" if self.reason == "NamespaceNotAllowed" else self.reason
 
     def manifest(self, name: str = "case", namespace: str = "default") -> dict[str, Any]:
         """The whole object."""
@@ -41,20 +58,46 @@ SECRET = {"name": "credentials", "key": "token"}
 CA = {"configMap": {"name": "ca", "key": "ca.crt"}}
 OAUTH2 = {"clientId": {"secret": SECRET}, "clientSecret": SECRET, "tokenUrl": "https://sso.example.com/token"}
 
+# What the API server says in its own words
+UNKNOWN = 'unknown field "'
+REQUIRED = "Required value"
+DUPLICATE = "Duplicate value"
+ENUM = "Unsupported value"
+
+
+def _spec(fields: dict[str, Any]) -> dict[str, Any]:
+    """`fields`; selects all pods when it does not say what. `selector=None`: without one."""
+    return {name: value for name, value in {"selector": {}, **fields}.items() if (name, value) != ("selector", None)}
+
 
 def good(name: str, **spec: Any) -> Case:
-    """A valid spec; selects all pods when it does not say what."""
-    return Case(name, {"selector": {}, **spec})
+    """A valid spec that everybody may have."""
+    return Case(name, _spec(spec))
 
 
-def bad(name: str, path: str, fragment: str, **spec: Any) -> Case:
-    """An invalid spec; selects all pods when it does not say what."""
-    return Case(name, {"selector": {}, **spec}, path, fragment)
+def unbuilt(name: str, *paths: str, **spec: Any) -> Case:
+    """A valid spec that asks for what this release can't do."""
+    return Case(name, _spec(spec), "NotImplemented", paths, "this release can't do")
 
 
-def model_only(name: str, path: str, fragment: str, why: str, **spec: Any) -> Case:
-    """A spec that only the models refuse."""
-    return Case(name, {"selector": {}, **spec}, path, fragment, model_only=True, why_model_only=why)
+def privileged(name: str, path: str, **spec: Any) -> Case:
+    """A valid spec that is for privileged namespaces."""
+    return Case(name, _spec(spec), "NamespaceNotAllowed", (path,), "for objects in privileged namespaces")
+
+
+def bad(name: str, path: str, says: str, **spec: Any) -> Case:
+    """An invalid spec that the API server refuses in the same words, by a CEL rule."""
+    return Case(name, _spec(spec), "InvalidSpec", (path,), says, refusal=says)
+
+
+def schema(name: str, path: str, says: str, refusal: str, **spec: Any) -> Case:
+    """An invalid spec that the API server refuses in its own words, by the schema."""
+    return Case(name, _spec(spec), "InvalidSpec", (path,), says, refusal=refusal)
+
+
+def model_only(name: str, path: str, says: str, why: str, **spec: Any) -> Case:
+    """An invalid spec that the API server accepts."""
+    return Case(name, _spec(spec), "InvalidSpec", (path,), says, why_accepted=why)
 
 
 def profiles(**config: Any) -> dict[str, Any]:
@@ -72,18 +115,40 @@ P = "spec.profilingConfig"
 VALID = [
     Case("minimal", {"selector": {"matchLabels": {"app": "checkout"}}, "port": "pprof"}),
     good("all pods of the namespace"),
-    Case("static target only", {"staticTargets": [{"address": "localhost:4040", "labels": {"service_name": "pyroscope"}}]}),
-    Case("static targets by IPv6 and IPv4", {"staticTargets": [{"address": "[2001:db8::1]:80"}, {"address": "10.0.0.1:65535"}]}),
+    privileged(
+        "static target only",
+        "spec.staticTargets",
+        selector=None,
+        staticTargets=[{"address": "localhost:4040", "labels": {"service_name": "pyroscope"}}],
+    ),
+    privileged(
+        "static targets by IPv6 and IPv4",
+        "spec.staticTargets",
+        staticTargets=[{"address": "[2001:db8::1]:80"}, {"address": "10.0.0.1:65535"}],
+    ),
     good("match expressions", selector={"matchExpressions": [{"key": "a.b/c", "operator": "In", "values": ["x", ""]}]}),
     good("match expression without values", selector={"matchExpressions": [{"key": "app", "operator": "Exists"}]}),
-    good("namespaces: any", namespaceSelector={"any": True}),
+    privileged("namespaces: any", "spec.namespaceSelector", namespaceSelector={"any": True}),
     good("namespaces: empty", namespaceSelector={}),
-    good("namespaces: names and labels", namespaceSelector={"matchNames": ["a", "b-1"], "matchLabels": {"team": "x"}}),
-    good("namespaces: any with empty lists", namespaceSelector={"any": True, "matchNames": [], "matchLabels": {}}),
+    unbuilt(
+        "namespaces: names and labels",
+        "spec.namespaceSelector.matchLabels",
+        namespaceSelector={"matchNames": ["a", "b-1"], "matchLabels": {"team": "x"}},
+    ),
+    privileged(
+        "namespaces: any with empty lists",
+        "spec.namespaceSelector",
+        namespaceSelector={"any": True, "matchNames": [], "matchLabels": {}},
+    ),
     good("port number", port=6060),
     good("port name with digits", port="8080-http"),
     good("container", container="app", filterRunning=False),
-    good("annotations", annotations={"mode": "Require", "prefix": "example.com"}),
+    unbuilt(
+        "annotations",
+        "spec.annotations.mode",
+        "spec.annotations.prefix",
+        annotations={"mode": "Require", "prefix": "example.com"},
+    ),
     good("job and pod labels", jobName="My job: 1", podTargetLabels=["app.kubernetes.io/version", "team"]),
     good("https with parameters", scheme="https", params={"debug": ["0"], "gc": ["1", ""], "empty": []}),
     good("compound durations", interval="1m30s", scrapeTimeout="1.5m"),
@@ -106,51 +171,96 @@ VALID = [
         "no profile type", **profiles(**{t: {"enabled": False} for t in ("memory", "block", "goroutine", "mutex", "processCPU")})
     ),
     good("custom profile", **custom({"name": "Heap_2", "path": "/debug/pprof/heap", "cumulative": True})),
-    good("custom profile disabled", **custom({"name": "_x", "enabled": False}, {"name": "y", "delta": True})),
+    good("custom profile disabled", **custom({"name": "_x", "enabled": False}, {"name": "z", "delta": True})),
     good("CPU as long as the target likes", interval="1m", scrapeTimeout="31s", **profiles(processCPU={"delta": False})),
     good("disabled CPU may be without delta", **profiles(processCPU={"enabled": False, "delta": False}, fgprof={"delta": False})),
-    good("basic auth", basicAuth={"username": SECRET, "password": SECRET}),
-    good("authorization", authorization={"type": "ApiKey", "credentials": SECRET}),
-    good("OAuth 2.0", oauth2={**OAUTH2, "scopes": ["a"], "endpointParams": {"audience": "x"}, "tlsConfig": {"ca": CA}}),
-    good("bearer token", bearerTokenSecret=SECRET),
-    good("mutual TLS", tlsConfig={"ca": CA, "cert": {"secret": SECRET}, "keySecret": SECRET, "minVersion": "TLS12"}),
-    good("TLS versions", tlsConfig={"minVersion": "TLS12", "maxVersion": "TLS13", "serverName": "x", "insecureSkipVerify": True}),
-    good("proxy", proxyUrl="socks5://proxy:1080", noProxy="10.0.0.0/8,.svc"),
-    good("proxy of the environment", proxyFromEnvironment=True),
-    good("no redirects, no HTTP/2", followRedirects=False, enableHTTP2=False),
-    good(
-        "headers", headers=[{"name": "X-Team", "value": "a"}, {"name": "X-Key", "secret": SECRET}, {"name": "X-No", "value": ""}]
+    unbuilt("basic auth", "spec.basicAuth", basicAuth={"username": SECRET, "password": SECRET}),
+    unbuilt("authorization", "spec.authorization", authorization={"type": "ApiKey", "credentials": SECRET}),
+    unbuilt(
+        "OAuth 2.0",
+        "spec.oauth2",
+        oauth2={**OAUTH2, "scopes": ["a"], "endpointParams": {"audience": "x"}, "tlsConfig": {"ca": CA}},
     ),
-    good("relabeling with defaults", relabelings=[{"targetLabel": "a"}]),
-    good("relabeling: keep", relabelings=[{"sourceLabels": ["__meta_x"], "regex": "a|b", "action": "Keep"}]),
-    good("relabeling: hashmod", relabelings=[{"sourceLabels": ["a"], "action": "HashMod", "modulus": 3, "targetLabel": "h"}]),
-    good("relabeling: labeldrop", relabelings=[{"action": "labeldrop", "regex": "x_.*", "sourceLabels": []}]),
-    good("relabeling: label from a group", relabelings=[{"sourceLabels": ["a"], "targetLabel": "x_${1}", "replacement": ""}]),
-    good("limits", targetLimit=1, labelLimit=20, bodySizeLimit="1.5MiB"),
+    unbuilt("bearer token", "spec.bearerTokenSecret", bearerTokenSecret=SECRET),
+    unbuilt(
+        "mutual TLS",
+        "spec.tlsConfig",
+        tlsConfig={"ca": CA, "cert": {"secret": SECRET}, "keySecret": SECRET, "minVersion": "TLS12"},
+    ),
+    unbuilt(
+        "TLS versions",
+        "spec.tlsConfig",
+        tlsConfig={"minVersion": "TLS12", "maxVersion": "TLS13", "serverName": "x", "insecureSkipVerify": True},
+    ),
+    unbuilt("proxy", "spec.noProxy", "spec.proxyUrl", proxyUrl="socks5://proxy:1080", noProxy="10.0.0.0/8,.svc"),
+    unbuilt("proxy of the environment", "spec.proxyFromEnvironment", proxyFromEnvironment=True),
+    good("no redirects, no HTTP/2", followRedirects=False, enableHTTP2=False),
+    unbuilt(
+        "headers",
+        "spec.headers",
+        headers=[{"name": "X-Team", "value": "a"}, {"name": "X-Key", "secret": SECRET}, {"name": "X-No", "value": ""}],
+    ),
+    unbuilt("relabeling with defaults", "spec.relabelings", relabelings=[{"targetLabel": "a"}]),
+    unbuilt(
+        "relabeling: keep", "spec.relabelings", relabelings=[{"sourceLabels": ["__meta_x"], "regex": "a|b", "action": "Keep"}]
+    ),
+    unbuilt(
+        "relabeling: hashmod",
+        "spec.relabelings",
+        relabelings=[{"sourceLabels": ["a"], "action": "HashMod", "modulus": 3, "targetLabel": "h"}],
+    ),
+    unbuilt(
+        "relabeling: labeldrop", "spec.relabelings", relabelings=[{"action": "labeldrop", "regex": "x_.*", "sourceLabels": []}]
+    ),
+    unbuilt(
+        "relabeling: label from a group",
+        "spec.relabelings",
+        relabelings=[{"sourceLabels": ["a"], "targetLabel": "x_${1}", "replacement": ""}],
+    ),
+    unbuilt("limits", "spec.labelLimit", "spec.targetLimit", targetLimit=1, labelLimit=20, bodySizeLimit="1.5MiB"),
     good("no body size limit of its own", bodySizeLimit="0"),
-    good("sampling by percent", sampling={"percent": 100}),
-    good("sampling by number", sampling={"maxTargets": 5}),
-    good("forwarded", forwardTo=[{"name": "a"}, {"name": "b.c"}]),
+    unbuilt("sampling by percent", "spec.sampling", sampling={"percent": 100}),
+    unbuilt("sampling by number", "spec.sampling", sampling={"maxTargets": 5}),
+    unbuilt("forwarded", "spec.forwardTo", forwardTo=[{"name": "a"}, {"name": "b.c"}]),
     good("not clustered", clustering={"enabled": False}),
     good("suspended", suspend=True),
 ]
 
 INVALID = [
-    Case("empty", {}, "spec.selector", "at least one of selector and staticTargets must be set"),
-    Case("no static target", {"staticTargets": []}, "spec.selector", "at least one of selector and staticTargets"),
-    bad("unknown field", "spec.intervall", "did you mean interval?", intervall="15s"),
-    bad("snake_case", "spec.scrape_timeout", "did you mean scrapeTimeout?", scrape_timeout="15s"),
-    bad("unknown field in a profile", f"{P}.fgprof.enable", "did you mean enabled?", **profiles(fgprof={"enable": True})),
-    bad(
-        "godeltaprof has no delta", f"{P}.godeltaprofMutex.delta", "is not a field", **profiles(godeltaprofMutex={"delta": True})
+    bad("empty", "spec.selector", "at least one of selector and staticTargets must be set: add selector", selector=None),
+    bad("no static target", "spec.selector", "at least one of selector and staticTargets", selector=None, staticTargets=[]),
+    schema("unknown field", "spec.intervall", "did you mean interval?", UNKNOWN, intervall="15s"),
+    schema("snake_case", "spec.scrape_timeout", "did you mean scrapeTimeout?", UNKNOWN, scrape_timeout="15s"),
+    schema(
+        "unknown field in a profile", f"{P}.fgprof.enable", "did you mean enabled?", UNKNOWN, **profiles(fgprof={"enable": True})
     ),
-    bad("selector of another kind", "spec.selector", "must be an object with fields", selector="app=checkout"),
+    schema(
+        "godeltaprof has no delta",
+        f"{P}.godeltaprofMutex.delta",
+        "is not a field",
+        UNKNOWN,
+        **profiles(godeltaprofMutex={"delta": True}),
+    ),
+    schema(
+        "selector of another kind",
+        "spec.selector",
+        "must be an object with fields",
+        "must be of type object",
+        selector="app=checkout",
+    ),
     bad("label value", "spec.selector.matchLabels.app", "value of a Kubernetes label", selector={"matchLabels": {"app": "a b"}}),
-    bad("label value is a number", "spec.selector.matchLabels.app", "must be a string", selector={"matchLabels": {"app": 1}}),
-    bad(
+    schema(
+        "label value is a number",
+        "spec.selector.matchLabels.app",
+        "must be a string",
+        "must be of type string",
+        selector={"matchLabels": {"app": 1}},
+    ),
+    schema(
         "operator",
         "spec.selector.matchExpressions[0].operator",
         "must be one of",
+        ENUM,
         selector={"matchExpressions": [{"key": "a", "operator": "Equals"}]},
     ),
     bad(
@@ -190,38 +300,61 @@ INVALID = [
         "static target on port 65536", "spec.staticTargets[0].address", "from 1 to 65535", staticTargets=[{"address": "a:65536"}]
     ),
     bad("static target by bare IPv6", "spec.staticTargets[0].address", "in brackets", staticTargets=[{"address": "::1:80"}]),
-    bad("static target without address", "spec.staticTargets[0].address", "is required", staticTargets=[{"labels": {}}]),
-    bad("static targets twice", "spec.staticTargets[1]", "same address", staticTargets=[{"address": "a:1"}, {"address": "a:1"}]),
+    schema(
+        "static target without address", "spec.staticTargets[0].address", "is required", REQUIRED, staticTargets=[{"labels": {}}]
+    ),
+    schema(
+        "static targets twice",
+        "spec.staticTargets[1]",
+        "same address",
+        DUPLICATE,
+        staticTargets=[{"address": "a:1"}, {"address": "a:1"}],
+    ),
     bad(
         "static target with a given label",
         "spec.staticTargets[0].labels",
         "must not have __address__",
         staticTargets=[{"address": "a:1", "labels": {"__address__": "b:1"}}],
     ),
-    bad("port 0", "spec.port", "from 1 to 65535", port=0),
-    bad("port 65536", "spec.port", "from 1 to 65535", port=65536),
+    schema("port 0", "spec.port", "from 1 to 65535", "greater than or equal to 1", port=0),
+    schema("port 65536", "spec.port", "from 1 to 65535", "less than or equal to 65535", port=65536),
     bad("port in quotes", "spec.port", "port number without quotes", port="6060"),
     bad("port name in upper case", "spec.port", "lower-case letters", port="PProf"),
-    bad("port name too long", "spec.port", "port number without quotes, or a name", port="a-very-long-port"),
-    bad("port is a boolean", "spec.port", "port number", port=True),
+    schema(
+        "port name too long",
+        "spec.port",
+        "port number without quotes, or a name",
+        "Too long: may not be more than 15",
+        port="a-very-long-port",
+    ),
+    schema("port is a boolean", "spec.port", "port number", "must be of type integer,string", port=True),
     bad("container name", "spec.container", "lower-case letters", container="My_App"),
-    bad("string for a boolean", "spec.suspend", "must be true or false, without quotes", suspend="true"),
-    bad(
+    schema(
+        "string for a boolean", "spec.suspend", "must be true or false, without quotes", "must be of type boolean", suspend="true"
+    ),
+    schema(
         "annotation mode",
         "spec.annotations.mode",
         "must be one of 'Ignore', 'Override' or 'Require'",
+        ENUM,
         annotations={"mode": "Always"},
     ),
     bad("annotation prefix", "spec.annotations.prefix", "lower-case letters", annotations={"prefix": "a/b"}),
-    bad("empty job name", "spec.jobName", "must not be empty", jobName=""),
-    bad("pod label twice", "spec.podTargetLabels[1]", "same value", podTargetLabels=["app", "app"]),
+    schema("empty job name", "spec.jobName", "must not be empty", "at least 1 chars long", jobName=""),
+    schema("pod label twice", "spec.podTargetLabels[1]", "same value", DUPLICATE, podTargetLabels=["app", "app"]),
     bad("pod label", "spec.podTargetLabels[0]", "key of a Kubernetes label", podTargetLabels=["a b"]),
-    bad("too many pod labels", "spec.podTargetLabels", "at most 20 entries", podTargetLabels=[f"l{n}" for n in range(21)]),
-    bad("scheme", "spec.scheme", "must be one of 'http' or 'https'", scheme="HTTPS"),
+    schema(
+        "too many pod labels",
+        "spec.podTargetLabels",
+        "at most 20 entries",
+        "must have at most 20 items",
+        podTargetLabels=[f"l{n}" for n in range(21)],
+    ),
+    schema("scheme", "spec.scheme", "must be one of 'http' or 'https'", ENUM, scheme="HTTPS"),
     bad("params.seconds", "spec.params", "set deltaProfilingDuration instead", params={"seconds": ["5"]}),
-    bad("parameter that is no list", "spec.params.debug", "must be a list", params={"debug": "1"}),
+    schema("parameter that is no list", "spec.params.debug", "must be a list", "must be of type array", params={"debug": "1"}),
     bad("interval without unit", "spec.interval", "duration such as 15s", interval="15"),
-    bad("interval as a number", "spec.interval", "must be a string", interval=15),
+    schema("interval as a number", "spec.interval", "must be a string", "must be of type string", interval=15),
     bad("interval in days", "spec.interval", "units: ms, s, m, h", interval="1d"),
     bad("interval too short", "spec.interval", "from 1s to 24h", interval="999ms", **profiles(**NO_DELTA)),
     bad("interval too long", "spec.interval", "from 1s to 24h", interval="24h1s"),
@@ -290,7 +423,13 @@ INVALID = [
         scrapeTimeout="1m",
         **profiles(fgprof={"enabled": True, "delta": False}),
     ),
-    bad("custom profile twice", f"{P}.custom[1]", "same name of entry 0", **custom({"name": "a"}, {"name": "a", "path": "/y"})),
+    schema(
+        "custom profile twice",
+        f"{P}.custom[1]",
+        "same name of entry 0",
+        DUPLICATE,
+        **custom({"name": "a"}, {"name": "a", "path": "/y"}),
+    ),
     bad("custom profile like a built-in one", f"{P}.custom[0].name", "built-in profile type", **custom({"name": "process_cpu"})),
     bad(
         "custom profile like a godeltaprof one",
@@ -299,13 +438,26 @@ INVALID = [
         **custom({"name": "a"}, {"name": "godeltaprof_block"}),
     ),
     bad("custom profile's name", f"{P}.custom[0].name", "must not start with a digit", **custom({"name": "1st"})),
-    bad("custom profile's long name", f"{P}.custom[0].name", "at most 63 characters", **custom({"name": "a" * 64})),
+    schema(
+        "custom profile's long name",
+        f"{P}.custom[0].name",
+        "at most 63 characters",
+        "Too long: may not be more than 63",
+        **custom({"name": "a" * 64}),
+    ),
     bad("custom profile's path", f"{P}.custom[0].path", "starts with '/'", **custom({"name": "a", "path": "x"})),
-    bad("custom profile without path", f"{P}.custom[0].path", "is required", **profiles(custom=[{"name": "a", "enabled": True}])),
-    bad(
+    schema(
+        "custom profile without path",
+        f"{P}.custom[0].path",
+        "is required",
+        REQUIRED,
+        **profiles(custom=[{"name": "a", "enabled": True}]),
+    ),
+    schema(
         "custom profile without enabled",
         f"{P}.custom[0].enabled",
         "is required",
+        REQUIRED,
         **profiles(custom=[{"name": "a", "path": "/x"}]),
     ),
     bad(
@@ -314,19 +466,37 @@ INVALID = [
         "exclude each other",
         **custom({"name": "a", "delta": True, "cumulative": True}),
     ),
-    bad("too many custom profiles", f"{P}.custom", "at most 20 entries", **custom(*({"name": f"p{n}"} for n in range(21)))),
+    schema(
+        "too many custom profiles",
+        f"{P}.custom",
+        "at most 20 entries",
+        "must have at most 20 items",
+        **custom(*({"name": f"p{n}"} for n in range(21))),
+    ),
     bad("two authentications", "spec", "at most one of basicAuth", basicAuth={"username": SECRET}, bearerTokenSecret=SECRET),
     bad("two other authentications", "spec", "at most one of basicAuth", authorization={"credentials": SECRET}, oauth2=OAUTH2),
     bad("empty basic auth", "spec.basicAuth.username", "needs username, password or both", basicAuth={}),
-    bad("password in the object", "spec.basicAuth.password", "must be an object with fields", basicAuth={"password": "hunter2"}),
+    schema(
+        "password in the object",
+        "spec.basicAuth.password",
+        "must be an object with fields",
+        "must be of type object",
+        basicAuth={"password": "hunter2"},
+    ),
     bad(
         "authorization of type Basic",
         "spec.authorization.type",
         "use basicAuth",
         authorization={"type": "BASIC", "credentials": SECRET},
     ),
-    bad("authorization without credentials", "spec.authorization.credentials", "is required", authorization={"type": "Bearer"}),
-    bad("secret without key", "spec.bearerTokenSecret.key", "is required", bearerTokenSecret={"name": "a"}),
+    schema(
+        "authorization without credentials",
+        "spec.authorization.credentials",
+        "is required",
+        REQUIRED,
+        authorization={"type": "Bearer"},
+    ),
+    schema("secret without key", "spec.bearerTokenSecret.key", "is required", REQUIRED, bearerTokenSecret={"name": "a"}),
     bad("secret's key", "spec.bearerTokenSecret.key", "key of a Secret", bearerTokenSecret={"name": "a", "key": "a/b"}),
     bad(
         "client id of two sources",
@@ -344,7 +514,7 @@ INVALID = [
         "above maxVersion",
         tlsConfig={"minVersion": "TLS13", "maxVersion": "TLS12"},
     ),
-    bad("TLS version", "spec.tlsConfig.minVersion", "must be one of", tlsConfig={"minVersion": "1.2"}),
+    schema("TLS version", "spec.tlsConfig.minVersion", "must be one of", ENUM, tlsConfig={"minVersion": "1.2"}),
     bad("proxy without scheme", "spec.proxyUrl", "starts with http://", proxyUrl="proxy:3128"),
     bad("noProxy without proxy", "spec.noProxy", "set proxyUrl or remove noProxy", noProxy="x"),
     bad("proxy twice", "spec.proxyFromEnvironment", "excludes proxyUrl", proxyFromEnvironment=True, proxyUrl="http://a"),
@@ -354,10 +524,11 @@ INVALID = [
     bad("header without value", "spec.headers[0]", "exactly one of value and secret", headers=[{"name": "X-A"}]),
     bad("header Authorization", "spec.headers[0].name", "sets itself", headers=[{"name": "Authorization", "value": "x"}]),
     bad("header with a line break", "spec.headers[0].value", "line breaks", headers=[{"name": "X-A", "value": "a\r\nX-B: c"}]),
-    bad(
+    schema(
         "header twice",
         "spec.headers[1]",
         "same name of entry 0",
+        DUPLICATE,
         headers=[{"name": "X-A", "value": "a"}, {"name": "X-A", "value": "b"}],
     ),
     bad(
@@ -366,7 +537,7 @@ INVALID = [
         "must differ",
         headers=[{"name": "X-A", "value": "a"}, {"name": "x-a", "value": "b"}],
     ),
-    bad("relabeling action", "spec.relabelings[0].action", "must be one of", relabelings=[{"action": "rename"}]),
+    schema("relabeling action", "spec.relabelings[0].action", "must be one of", ENUM, relabelings=[{"action": "rename"}]),
     bad("relabeling to nowhere", "spec.relabelings[0].targetLabel", "is required for", relabelings=[{"sourceLabels": ["a"]}]),
     bad(
         "relabeling to a bad label",
@@ -386,10 +557,11 @@ INVALID = [
         "required for the action hashmod",
         relabelings=[{"action": "hashmod", "targetLabel": "a"}],
     ),
-    bad(
+    schema(
         "hashmod by zero",
         "spec.relabelings[0].modulus",
         "at least 1",
+        "greater than or equal to 1",
         relabelings=[{"action": "hashmod", "targetLabel": "a", "modulus": 0}],
     ),
     bad(
@@ -398,19 +570,35 @@ INVALID = [
         "take regex only",
         relabelings=[{"action": "LabelKeep", "sourceLabels": ["a"]}],
     ),
-    bad("target limit of zero", "spec.targetLimit", "at least 1", targetLimit=0),
-    bad("label limit that is no number", "spec.labelLimit", "must be a whole number", labelLimit="5"),
+    schema("target limit of zero", "spec.targetLimit", "at least 1", "greater than or equal to 1", targetLimit=0),
+    schema(
+        "label limit that is no number", "spec.labelLimit", "must be a whole number", "must be of type integer", labelLimit="5"
+    ),
     bad("body size without unit", "spec.bodySizeLimit", "size such as", bodySizeLimit="100"),
     bad("body size with something in front", "spec.bodySizeLimit", "size such as", bodySizeLimit="x5MB"),
     bad("sampling of nothing", "spec.sampling", "exactly one of percent and maxTargets", sampling={}),
     bad("sampling twice", "spec.sampling", "exactly one of percent and maxTargets", sampling={"percent": 5, "maxTargets": 5}),
-    bad("sampling 0 percent", "spec.sampling.percent", "at least 1", sampling={"percent": 0}),
-    bad("sampling 101 percent", "spec.sampling.percent", "at most 100", sampling={"percent": 101}),
-    bad("sampling a fraction", "spec.sampling.percent", "must be a whole number", sampling={"percent": 0.5}),
-    bad("forwarded twice to the same", "spec.forwardTo[1]", "same name", forwardTo=[{"name": "a"}, {"name": "a"}]),
-    bad("forwarded without a name", "spec.forwardTo[0].name", "is required", forwardTo=[{}]),
-    bad("clustering of another kind", "spec.clustering", "must be an object with fields", clustering=True),
-    bad("list with a null", "spec.podTargetLabels[0]", "must be a string", podTargetLabels=[None]),
+    schema("sampling 0 percent", "spec.sampling.percent", "at least 1", "greater than or equal to 1", sampling={"percent": 0}),
+    schema(
+        "sampling 101 percent", "spec.sampling.percent", "at most 100", "less than or equal to 100", sampling={"percent": 101}
+    ),
+    schema(
+        "sampling a fraction",
+        "spec.sampling.percent",
+        "must be a whole number",
+        "must be of type integer",
+        sampling={"percent": 0.5},
+    ),
+    schema("forwarded twice to the same", "spec.forwardTo[1]", "same name", DUPLICATE, forwardTo=[{"name": "a"}, {"name": "a"}]),
+    schema("forwarded without a name", "spec.forwardTo[0].name", "is required", REQUIRED, forwardTo=[{}]),
+    schema(
+        "clustering of another kind",
+        "spec.clustering",
+        "must be an object with fields",
+        "must be of type object",
+        clustering=True,
+    ),
+    schema("list with a null", "spec.podTargetLabels[0]", "must be a string", "must be of type string", podTargetLabels=[None]),
 ]
 
 MODEL_ONLY = [
