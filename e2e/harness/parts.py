@@ -201,7 +201,7 @@ class Operator(Child):
         code = self.process.wait(within)
         assert code == 0, f"{self.name} ended with {code}: {self.log_tail()}"
         self.check_log()
-        at = {line["message"]: datetime.fromisoformat(line["time"]) for line in self.log_lines()}
+        at = {line["message"].partition(":")[0]: datetime.fromisoformat(line["time"]) for line in self.log_lines()}
         return (at["stopped"] - at["stopping"]).total_seconds()
 
     def check_log(self) -> None:
