@@ -5,9 +5,10 @@ A control plane of its own, since other files' operators would suffer with it.
 
 from __future__ import annotations
 
-import itertools
+import math
 import os
 import signal
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -95,11 +96,15 @@ def _times(app: DemoApp, path: str = _PROFILE) -> list[float]:
 
 
 def _assert_no_slot_missed(app: DemoApp, since: float, until: float) -> None:
-    """By the target's own log, from one moment to another: never more than one and a half intervals without a scrape."""
-    seen = [since, *(at for at in _times(app) if since < at < until), until]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(seen)]
-    assert max(gaps) <= 1.5 * _INTERVAL, gaps
-    assert len(gaps) >= (until - since) / _INTERVAL - 1
+    """By the target's own log: one scrape in each slot from one moment to another.
+
+    A busy machine may be late by seconds; a scrape counts for its slot until the next one begins.
+    """
+    times = [at for at in _times(app) if since < at < until]
+    offset = statistics.median((at - times[0] + _INTERVAL / 2) % _INTERVAL - _INTERVAL / 2 for at in times)
+    slots = [math.floor((at - times[0] - offset + 0.3) / _INTERVAL) for at in times]
+    assert slots == list(range(slots[0], slots[0] + len(slots))), [round(at - since, 2) for at in times]
+    assert times[0] - since < 2 * _INTERVAL and until - times[-1] < 2 * _INTERVAL
 
 
 def _assert_left_alone(apps: Sequence[DemoApp]) -> None:
@@ -148,7 +153,7 @@ def test_ninety_seconds_away(scene: Scene, start_app: StartApp) -> None:
     late = scene.operator("late")
     _leave(leaver, leavers_receiver, leavers_app)
     eventually(lambda: late.get("/readyz").text == "the API server\n", "the late one waits")
-    time.sleep(began + _OUTAGE - time.time())
+    time.sleep(max(0.0, began + _OUTAGE - time.time()))
     for operator in (main, deaf):
         _assert_ready_without_api_server(operator)
         assert operator.metric("api_server_last_success_timestamp_seconds") < began + 1
@@ -162,10 +167,10 @@ def test_ninety_seconds_away(scene: Scene, start_app: StartApp) -> None:
     assert _holder(cluster, "main") == holder, "who stands by has waited through the outage, too"
     for name in ("steady", "edited", "annotated"):
         _assert_no_slot_missed(app[name], began - _INTERVAL, time.time())
-    memory = {"pod": "steady", "__name__": "memory"}
-    check_deltas(scene.receiver, [app["steady"].recording], "/debug/pprof/allocs", memory, at_least=int(_OUTAGE / _INTERVAL))
     for operator in (main, deaf, standby, late):
         operator.end()
+    memory = {"pod": "steady", "__name__": "memory"}
+    check_deltas(scene.receiver, [app["steady"].recording], "/debug/pprof/allocs", memory, at_least=int(_OUTAGE / _INTERVAL))
 
 
 def _ninety_seconds_before(scene: Scene, app: dict[str, DemoApp]) -> tuple[Operator, Operator]:
@@ -292,7 +297,7 @@ def test_it_hangs_and_flaps(scene: Scene, start_app: StartApp) -> None:
     began = time.time()
     os.kill(plane.apiserver.pid, signal.SIGSTOP)
     _leave(leaver, leavers_receiver, leavers_app)
-    time.sleep(began + _HANG - time.time())
+    time.sleep(max(0.0, began + _HANG - time.time()))
     _assert_ready_without_api_server(main)
     os.kill(plane.apiserver.pid, signal.SIGCONT)
     cluster.run_pod(pods, PodSpec("added", added.ip, {"app": "flapping"}))

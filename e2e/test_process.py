@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from e2e.conftest import StartApp, start_operator
 from e2e.harness.cluster import Cluster, PodSpec
-from e2e.harness.parts import Operator, Receiver
+from e2e.harness.parts import DemoApp, Operator, Receiver, check_deltas
 from e2e.harness.rights import Account
 from e2e.harness.wait import eventually
 
@@ -103,6 +107,131 @@ def test_status_survives_a_restart_unchanged(
     assert found["Accepted"] == kept["Accepted"]
     assert found["Discovered"] == kept["Discovered"]
     assert after.stop() == 0
+
+
+Start = Callable[..., Operator]
+
+
+@pytest.fixture
+def start(cluster: Cluster, receiver: Receiver, folder: Path) -> Iterator[Start]:
+    """Starts operators; none outlives the test."""
+    with ExitStack() as stack:
+
+        def start(name: str, *flags: str, environment: dict[str, str]) -> Operator:
+            flags = ("--pyroscope-url", receiver.url, *flags)
+            operator = Operator(folder, *flags, name=name, kubeconfig=cluster.plane.kubeconfig, environment=environment)
+            stack.callback(lambda: operator.kill() if operator.running else None)
+            return operator
+
+        yield start
+        receiver.fault(count=0)
+
+
+def _strict(start: Start, name: str, *flags: str) -> Operator:
+    """In Python's development mode: asyncio's debug mode, and every warning is written to stderr."""
+    return start(name, *_FLAGS, *flags, environment={"PYTHONDEVMODE": "1"})
+
+
+def test_sigterm_at_any_moment(cluster: Cluster, receiver: Receiver, namespace: str, start_app: StartApp, start: Start) -> None:
+    """Whatever it does: exit code 0 within the grace, nothing left over, the Lease released."""
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("one", app.ip, {"app": "checkout"}))
+    cpu = {**_SPEC, "deltaProfilingDuration": "2s", "profilingConfig": {"processCPU": {"enabled": True}}}
+    cluster.scrape(namespace, "checkout", cpu)
+
+    early = _strict(start, "early")
+    eventually(early.stderr.read_text, "it has begun", pause=0.01)
+    assert early.end() < 5
+
+    busy = _strict(start, "busy")
+    busy.wait_ready()
+    standby = _strict(start, "standby")
+    profiles = "/debug/pprof/profile"
+    eventually(lambda: app.requests(profiles), "a CPU profile was taken")
+    eventually(lambda: standby.get("/readyz").text.startswith("the lease"), "it stands by")
+    assert standby.end() < 5
+    next_one = app.requests(profiles)[-1]["unixNano"] / 1e9 + 3
+    time.sleep(max(0.0, next_one + 1 - time.time()))  # it takes 2 s
+    assert busy.end() < 5
+    assert not _holder(cluster)
+
+    stalled = _strict(start, "stalled", "--shutdown-grace", "3s")
+    stalled.wait_ready()
+    _stall(receiver)
+    assert 2 < stalled.end() < 3 + 3
+    assert not _holder(cluster)
+
+
+def test_a_second_sigterm_ends_at_once(
+    cluster: Cluster, receiver: Receiver, namespace: str, start_app: StartApp, start: Start
+) -> None:
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("one", app.ip, {"app": "checkout"}))
+    cluster.scrape(namespace, "checkout", _SPEC)
+    operator = _strict(start, "impatient", "--shutdown-grace", "60s")
+    operator.wait_ready()
+    _stall(receiver)
+    operator.process.send_signal(signal.SIGTERM)
+    eventually(lambda: any(line["message"] == "stopping" for line in operator.log_lines()), "it stops")
+    assert operator.stop(2) == 1
+    operator.check_log()
+
+
+def _stall(receiver: Receiver) -> None:
+    """From now on pushes are not answered; returns when the first one waits."""
+    before = receiver.stats()["requests"]
+    receiver.fault(count=1_000_000, delayMs=60_000)
+    eventually(lambda: receiver.stats()["requests"] > before, "a push stalls")
+
+
+def test_killed_and_started_again(
+    cluster: Cluster, receiver: Receiver, folder: Path, namespace: str, start_app: StartApp, start: Start
+) -> None:
+    """As the kubelet does it: the same pod, another process. The Lease is still its own."""
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("kept", app.ip, {"app": "checkout"}))
+    cluster.scrape(namespace, "checkout", {**_SPEC, "interval": "2s"})
+    first = _life(start, "first-life")
+    eventually(lambda: len(receiver.profiles(pod="kept", name="memory", life="first-life")) >= 2, "two differences")
+    first.kill()
+    killed = time.time()
+    second = _life(start, "second-life")
+    second.wait_ready()
+    away = time.time() - killed
+    eventually(lambda: len(receiver.profiles(pod="kept", name="memory", life="second-life")) >= 3, "three more")
+    second.end()
+
+    for path in ("goroutine", "allocs", "mutex", "block"):
+        _assert_one_interval_lost(app, f"/debug/pprof/{path}", killed, away)
+    assert not any(profile["negative"] for profile in receiver.profiles(pod="kept"))
+    since_then = _recorded_since(app.recording, killed, folder / "second-life-recording")
+    for name, path in (("memory", "allocs"), ("mutex", "mutex"), ("block", "block")):
+        labels = {"pod": "kept", "__name__": name, "life": "second-life"}
+        check_deltas(receiver, [since_then], f"/debug/pprof/{path}", labels, at_least=3)
+
+
+def _life(start: Start, name: str) -> Operator:
+    return start(name, "--write-external-labels", f"life={name}", environment={"POD_NAME": "operator-0"})
+
+
+def _assert_one_interval_lost(app: DemoApp, path: str, killed: float, away: float) -> None:
+    """The slots stay where they were; besides those of the time that the process was away, one at most is missing."""
+    times = [entry["unixNano"] / 1e9 for entry in app.requests(path)]
+    before, after = max(at for at in times if at < killed), min(at for at in times if at > killed)
+    slots = [(at - before) / 2 for at in times]
+    assert all(abs(slot - round(slot)) * 2 < 0.4 for slot in slots), slots
+    assert after - before < away + 2 * 2 + 0.4
+
+
+def _recorded_since(recording: Path, moment: float, folder: Path) -> Path:
+    """The part of a recording that a new process has seen: it begins with a baseline of its own."""
+    folder.mkdir()
+    lines = [line for line in (recording / "index.jsonl").read_text().splitlines() if json.loads(line)["unixNano"] > moment * 1e9]
+    (folder / "index.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    for line in lines:
+        name = json.loads(line)["file"]
+        (folder / name).hardlink_to(recording / name)
+    return folder
 
 
 def test_without_the_crd_or_a_cluster(binaries: None, folder: Path) -> None:

@@ -6,13 +6,13 @@ import json
 import math
 import os
 import signal
-import time
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from e2e.harness.crafted import Crafted
 from e2e.harness.parts import DemoApp, Operator, Receiver
 from e2e.harness.process import free_port
 from e2e.harness.wait import eventually
@@ -54,8 +54,8 @@ class Lane:
         `journal` False: what the receiver took ends with it.
         """
         self.name, self.interval = name, interval
-        self.served_elsewhere = 0
-        """Profiles that targets without a log have served."""
+        self.unlogged: list[Crafted] = []
+        """Targets that it scrapes, or has scraped, besides those of demo apps."""
         self._journal = journal
         self._folder = folder / name
         self._port, self._lives = free_port(_RECEIVERS), 0
@@ -126,8 +126,13 @@ class Lane:
 
     def take_down(self) -> int:
         """End the receiver, so that connections are refused; returns the number of the last profile that it took."""
-        self.sicken(status=503)  # no answer is lost by the end
-        time.sleep(0.3)
+        number = self.last_request()
+        self.sicken(status=503)
+
+        def met() -> bool:
+            return any(one["faulted"] and one["durationMs"] for one in self.receiver.requests(number))
+
+        eventually(met, "a request meets the fault: none before it is still on its way, whose answer would be lost", 20)
         last = self.receiver.last_seq()
         self.receiver.kill()
         return last

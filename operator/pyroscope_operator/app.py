@@ -6,10 +6,8 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -136,7 +134,7 @@ def _source(settings: Settings, engine: Engine, metrics: Metrics) -> Source:
         return Files(engine, settings.files)
     controller = ControllerSettings(
         lease=settings.lease,
-        identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
+        identity=settings.identity,
         lease_duration=duration.parse(settings.lease_duration),
         sweep_period=duration.parse(settings.sweep_period),
         status_interval=duration.parse(settings.status_interval),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -168,6 +170,15 @@ class Settings(BaseSettings):
     @property
     def lease(self) -> ObjectRef:
         return ObjectRef(self.own_namespace, self.name)
+
+    @property
+    def identity(self) -> str:
+        """A name for this process, in the Lease.
+
+        In a pod that is told its name, a container that was killed and started again
+        is still the holder, and doesn't wait for its own Lease to expire.
+        """
+        return os.environ.get("POD_NAME") or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
 
     def endpoint(self) -> WriteEndpoint:
         """The default write endpoint. Raises SettingsError."""

@@ -10,7 +10,11 @@ from pyroscope_operator.push.batch import Entry
 
 
 class Aside:
-    """A line of profiles for each series; the lines take turns, within a line the order is kept."""
+    """A line of profiles for each series; the lines take turns.
+
+    Within a line the order is kept until the oldest entry has been refused (its `retries` count answers about the
+    profile itself): then the youngest is next, so that a series that is well again is noticed at its next turn.
+    """
 
     def __init__(self) -> None:
         self._lines: OrderedDict[Labels, deque[Entry]] = OrderedDict()
@@ -40,8 +44,25 @@ class Aside:
             line.appendleft(entry)
         self._came(entries)
 
-    def pop(self) -> Entry:
-        """The oldest entry of the line whose turn it is."""
+    def take(self, not_before: float) -> tuple[Entry | None, list[Entry]]:
+        """The next entry of the line whose turn it is, if there is one.
+
+        And those of this line that were scraped before `not_before` (unix time), which are forgotten.
+        """
+        labels, line = self._lines.popitem(last=False)
+        expired = [entry for entry in line if entry.scraped_at < not_before]
+        if expired:
+            line = deque(entry for entry in line if entry.scraped_at >= not_before)
+        entry = None
+        if line:
+            entry = line.pop() if line[0].retries else line.popleft()
+        if line:
+            self._lines[labels] = line
+        self._gone([*expired, *([entry] if entry else [])])
+        return entry, expired
+
+    def drop(self) -> Entry:
+        """Takes out one of the oldest, of the line whose turn it is."""
         labels, line = self._lines.popitem(last=False)
         entry = line.popleft()
         if line:
@@ -50,8 +71,11 @@ class Aside:
         return entry
 
     def release(self, labels: Labels) -> list[Entry]:
-        """Takes the whole line of a series out, in order."""
-        entries = list(self._lines.pop(labels, ()))
+        """Takes those out of the line of a series that were never refused, in order."""
+        line = self._lines.pop(labels, ())
+        if refused := deque(entry for entry in line if entry.retries):
+            self._lines[labels] = refused
+        entries = [entry for entry in line if not entry.retries]
         self._gone(entries)
         return entries
 

@@ -87,7 +87,7 @@ class Queue:
             return [entry]
         dropped = []
         while self.bytes + entry.size > self._max_bytes:
-            dropped.append(self._aside.pop() if self._aside else self._pop())
+            dropped.append(self._aside.drop() if self._aside else self._pop())
         self._push(entry)
         return dropped
 
@@ -118,11 +118,11 @@ class Queue:
         """Takes one of the entries that stand aside; see `take` for `not_before`."""
         expired: list[Entry] = []
         while self._aside:
-            entry = self._aside.pop()
-            if entry.scraped_at >= not_before:
+            entry, too_old = self._aside.take(not_before)
+            expired += too_old
+            if entry:
                 self._fly([entry])
                 return Taken([entry], expired)
-            expired.append(entry)
         return Taken([], expired)
 
     def done(self, entries: Iterable[Entry]) -> None:
@@ -144,7 +144,7 @@ class Queue:
         self._aside.give_back(entries)
 
     def release(self, series: Labels) -> None:
-        """What stands aside of a series waits with the others again, in front."""
+        """What stands aside of a series and was never refused waits with the others again, in front."""
         self._return(self._aside.release(series), front=True)
 
     def clear(self) -> list[Entry]:

@@ -186,7 +186,7 @@ class Sender:
         if isinstance(error, OutcomeUnknown):
             self._suspects.add(entry.series for entry in batch)
             return
-        failed = list(outcome.aside)
+        failed = [entry for entry in outcome.aside if entry.retries <= 1 or entry.series in self._suspects]
         if (len(batch) == 1 or isinstance(error, PartlyFailed)) and error.reason not in ENDPOINT_REFUSES:
             failed += (drop.entry for drop in outcome.dropped)
         self._suspects.convict((entry.series for entry in failed), self._successes)

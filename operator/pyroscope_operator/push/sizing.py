@@ -84,11 +84,14 @@ class Suspects:
         return len(self._failed_at)
 
     def old_news(self, series: Labels, successes: int) -> bool:
-        """Whether this one failed alone before, and the endpoint has taken others since: then it is not the endpoint that fails.
+        """Whether it says nothing of the endpoint if a profile of this one fails by itself.
 
+        So it is if one failed before and others were taken since, and for the last of a series that is well.
         `successes` is how many requests the endpoint has taken so far.
         """
-        failed_at = self._failed_at.get(series)
+        if series not in self._failed_at:
+            return True
+        failed_at = self._failed_at[series]
         return failed_at is not None and failed_at < successes
 
     def add(self, series: Iterable[Labels]) -> None:

@@ -16,7 +16,7 @@ SECRET = "s3cr3t"
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("PYROSCOPE_URL", "POD_NAMESPACE", "PYROSCOPE_OPERATOR_LISTEN"):
+    for name in ("PYROSCOPE_URL", "POD_NAMESPACE", "POD_NAME", "PYROSCOPE_OPERATOR_LISTEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -132,6 +132,13 @@ def test_the_own_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POD_NAMESPACE", "monitoring")
     assert read_settings([URL]).lease == ("monitoring", "pyroscope-operator")
     assert read_settings([URL, "--namespace=ops", "--name=blue"]).lease == ("ops", "blue")
+
+
+def test_the_own_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes never share it, unless they are two lives of a pod's container."""
+    assert read_settings([URL]).identity != read_settings([URL]).identity
+    monkeypatch.setenv("POD_NAME", "operator-7d4b9-x2x1z")
+    assert read_settings([URL]).identity == "operator-7d4b9-x2x1z"
 
 
 def test_files_may_stand_before_and_behind_the_flags() -> None:

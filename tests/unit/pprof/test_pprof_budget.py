@@ -168,7 +168,7 @@ def test_there_is_room_for_the_largest_real_profiles(samples: int, depth: int, l
 
 @pytest.mark.parametrize("name", BODIES)
 def test_large_bodies_are_refused_or_cost_little(name: str) -> None:
-    body = BODIES[name](LIMIT // 4)
+    body = BODIES[name](LIMIT // 8)
 
     def work() -> None:
         try:
@@ -183,7 +183,7 @@ def test_large_bodies_are_refused_or_cost_little(name: str) -> None:
 @pytest.mark.parametrize("name", LARGEST)
 def test_the_worst_bodies_within_the_budget(name: str) -> None:
     """In a process of its own, which takes a difference to nothing, so that all of it is assembled anew."""
-    made = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True, timeout=120)
+    made = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True, timeout=300)
     seconds, peak = map(float, made.stdout.split())
     assert seconds < MOST_SECONDS
     assert peak < MOST_MEMORY

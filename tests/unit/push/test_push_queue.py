@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from push_fakes import EPOCH, SHOP, entry
 
@@ -136,6 +137,21 @@ def test_several_of_a_series_stand_aside_in_their_order() -> None:
     take(queue, aside=lambda _: True)
     assert [queue.take_aside(not_before=0)[0][0] for _ in all_] == all_
     assert queue.take_aside(not_before=0) == ([], [])
+
+
+def test_after_a_refusal_the_youngest_is_next_and_what_was_refused_stays_aside() -> None:
+    oldest, middle, youngest = all_ = some(3)
+    queue = filled(all_)
+    take(queue, aside=lambda _: True)
+    assert queue.take_aside(not_before=0)[0] == [oldest]
+    refused = replace(oldest, retries=1)
+    queue.set_aside([refused])
+    assert queue.take_aside(not_before=0)[0] == [youngest]
+    queue.done([youngest])
+    queue.release(oldest.series)
+    assert (queue.waiting, queue.aside, queue.bytes) == (1, 1, 2 * oldest.size)
+    assert take(queue)[0] == [middle]
+    assert queue.take_aside(not_before=0)[0] == [refused]
 
 
 def test_those_aside_make_room_first() -> None:
