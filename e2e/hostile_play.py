@@ -50,6 +50,8 @@ class Seen:
     """Of the time in which threads of the operator could have run meanwhile: the part in which no CPU was free for them."""
     levels: dict[str, dict[str, int]] = field(default_factory=dict)
     """Tasks and file descriptors `before` the hostile targets, and `after` them."""
+    ended_at: float = 0.0
+    """When the operator was told to end, in Unix seconds."""
     stopped: float = 0.0
     """Seconds that the operator took to end."""
     exit_code: int | None = None
@@ -199,7 +201,7 @@ def play(stage: Stage, seen: Seen) -> None:
     stage.hostile = Hostile(stage.folder, "hostile-again", stage.hostile.port, _CANARY)
     stage.start_hostile()
     eventually(lambda: {"black-hole", "slow-body"} <= busy(stage.hostile), "hostile targets are being scraped")
-    began = time.monotonic()
+    began, seen.ended_at = time.monotonic(), time.time()
     seen.exit_code = stage.operator.stop(30)
     seen.stopped = time.monotonic() - began
     account(stage, seen)
@@ -247,5 +249,7 @@ def account(stage: Stage, seen: Seen) -> None:
 
 
 def clear(cluster: Cluster) -> None:
-    cluster.kubectl("delete", "pyscrape", "--all", "-n", _NAMESPACE, "--timeout=30s")
-    cluster.kubectl("delete", "pods", "--all", "-n", _NAMESPACE, "--grace-period=0", "--force", "--timeout=30s")
+    """Nothing is left; in one request for each kind, as there are hundreds."""
+    for collection in (f"{SCRAPES}/namespaces/{_NAMESPACE}/pyroscopescrapes", f"/api/v1/namespaces/{_NAMESPACE}/pods"):
+        done = cluster.api.request("DELETE", collection, json={"gracePeriodSeconds": 0, "kind": "DeleteOptions"})
+        assert done.is_success, done.text

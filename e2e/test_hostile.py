@@ -20,7 +20,7 @@ from e2e.harness.cluster import Cluster
 from e2e.hostile_kinds import INTERVAL, KINDS, MARKER, TIMES, UNDELIVERABLE, UP, address, expected, failing, times
 from e2e.hostile_play import Seen, Stage, clear, failures, play
 
-_STARVED = 0.6
+_STARVED = 2 / 3
 _RSS_BOUND = 600
 """MiB: 120 for the operator itself, 128 for bodies (--body-memory), and two threads at work on a profile each: 16 unpacked,
 twice for a moment, and up to 140 for what is parsed of it."""
@@ -119,9 +119,11 @@ def test_profiles_of_good_targets_arrive_once(fair: None, seen: Seen) -> None:
     assert seen.duplicates == 0
     arrived = Counter((profile["labels"]["pod"], profile["labels"]["__name__"]) for profile in seen.arrived)
     for number in range(10):
-        host, pod = f"127.0.71.{number + 1}", f"good-{number}"
-        assert arrived[pod, "goroutine"] == len(seen.requests[host, "/debug/pprof/goroutine"])
-        assert arrived[pod, "memory"] == len(seen.requests[host, "/debug/pprof/allocs"]) - 1, "all but the baseline"
+        for profile, path, baselines in (("goroutine", "goroutine", 0), ("memory", "allocs", 1)):
+            asked = seen.requests[f"127.0.71.{number + 1}", f"/debug/pprof/{path}"]
+            # A scrape that is cut off by the end of the operator does not count.
+            surely = sum(at < seen.ended_at - 1 for at in asked)
+            assert surely <= arrived[f"good-{number}", profile] + baselines <= len(asked), (number, profile)
 
 
 def test_only_what_is_refused_is_in_trouble(seen: Seen) -> None:
