@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -325,7 +326,7 @@ def report(soak: Soak, churn: Churn, faults: Faults, verdicts: Sequence[Verdict]
         "",
         "# Soak",
         "",
-        f"`make soak`, {time.strftime('%Y-%m-%d', time.gmtime())}, {minutes:g} minutes, {os.cpu_count()} cores, "
+        f"`make soak` of commit {_commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}, {minutes:g} minutes, {os.cpu_count()} cores, "
         f"Python {sys.version.split()[0]}: {_HERD + _SINGLES} pods, {_GROUPS + 1} objects,",
         f"and {len(_HOSTILE)} hostile targets the whole time ({', '.join(_HOSTILE)}); each fault takes two thirds of",
         f"a ninth of a cycle, {CYCLES} cycles: {'; '.join(name for name, _ in faults.plan)}.",
@@ -350,6 +351,13 @@ def report(soak: Soak, churn: Churn, faults: Faults, verdicts: Sequence[Verdict]
     ]
     lines += [f"| {v.what} | {v.second:.4g} | {v.last:.4g} | {v.limit:.4g} | {'yes' if v.flat else '**no**'} |" for v in verdicts]
     return "\n".join(lines) + "\n"
+
+
+def _commit() -> str:
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    return described.stdout.strip() or "unknown"
 
 
 def _row(samples: Sequence[Sample]) -> str:
