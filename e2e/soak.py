@@ -326,7 +326,8 @@ def report(soak: Soak, churn: Churn, faults: Faults, verdicts: Sequence[Verdict]
         "",
         "# Soak",
         "",
-        f"`make soak` of commit {_commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}, {minutes:g} minutes, {os.cpu_count()} cores, "
+        f"`make soak` of commit {_commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}, {minutes:g} minutes, "
+        f"{os.cpu_count()} cores, "
         f"Python {sys.version.split()[0]}: {_HERD + _SINGLES} pods, {_GROUPS + 1} objects,",
         f"and {len(_HOSTILE)} hostile targets the whole time ({', '.join(_HOSTILE)}); each fault takes two thirds of",
         f"a ninth of a cycle, {CYCLES} cycles: {'; '.join(name for name, _ in faults.plan)}.",
