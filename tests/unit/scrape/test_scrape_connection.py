@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from collections import Counter
 
 import pytest
@@ -60,12 +61,12 @@ async def test_a_body_in_chunks_is_taken(size: int, total: int) -> None:
 
 
 async def test_informational_answers_leave_the_event_loop_to_others() -> None:
-    """Eight megabytes of them arrive faster than they can be parsed."""
-    ticks, loop = [], asyncio.get_running_loop()
+    """Eight megabytes of them arrive faster than they can be parsed. CPU time is looked at, for the machine may be busy."""
+    ticks = []
 
     async def tick() -> None:
         while True:
-            ticks.append(loop.time())
+            ticks.append(time.thread_time())
             await asyncio.sleep(0.01)
 
     ticking = asyncio.create_task(tick())
@@ -109,24 +110,26 @@ def test_a_body_that_is_read_slowly_is_taken() -> None:
     ],
 )
 async def test_the_next_request_is_not_answered_by_what_came_before_it(surplus: bytes, later: bool) -> None:
-    connections = 0
+    answered, closed = asyncio.Event(), asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        while await reader.read(10_000):
-            writer.write(OK if later else OK + surplus)
-            await asyncio.sleep(0.02)
-            if later:
-                writer.write(surplus)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK if later else OK + surplus)
+        if later:
+            await answered.wait()
+            writer.write(surplus)
+        assert await reader.read() == b"", "a second request on this connection"
+        closed.set()
 
-    async with talking(talk) as address, transport.open_transport() as opened:
+    async with talking(talk) as address, transport.open_transport() as opened, asyncio.timeout(10):
         what = at(address)
         fetcher, request = Fetcher(opened), request_for(what)
         for _ in range(3):
             assert await body_of(fetcher, what, request) == b"body"
-            await asyncio.sleep(0.05)
-    assert connections == 3
+            answered.set()
+            await closed.wait()
+            answered.clear()
+            closed.clear()
 
 
 async def test_who_speaks_first_is_no_http_server() -> None:
@@ -242,9 +245,9 @@ async def test_mutated_answers_are_failures_and_nothing_else() -> None:
 
     results: Counter[str] = Counter()
     async with talking(talk) as address, transport.open_transport() as opened:
-        what = at(address, timeout=0.02)
+        what = at(address, timeout=0.05)
         fetcher, request = Fetcher(opened), request_for(what)
-        for _ in range(1000):
+        for _ in range(400):
             try:
                 await body_of(fetcher, what, request)
             except ScrapeError as error:
