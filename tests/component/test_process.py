@@ -191,8 +191,8 @@ async def test_sigterm_ends_within_the_grace(tmp_path: Path) -> None:
         await until(lambda: here.scrapes)
         began = asyncio.get_running_loop().time()
         running.process.send_signal(signal.SIGTERM)
-        assert await running.ended(5) == 0
-        assert 0.5 < asyncio.get_running_loop().time() - began < 2.5
+        assert await running.ended(5) == 0, "the request alone would take 10 s"
+        assert asyncio.get_running_loop().time() - began > 0.5
     end = running.log[-1]
     assert (end["level"], end["pushed"], end["lost"]) == ("WARNING", 0, {"Shutdown": here.scrapes}), (
         "the last line tells the loss"
