@@ -77,9 +77,7 @@ def outage(binaries: None, folder: Path, herd: DemoApp) -> Iterator[tuple[Lane, 
     shared = addresses(herd, 30, 71)
     own = [app.address for app in singles]
     roomy = Lane(folder, "roomy", shared[:_HERD] + own, *_BACKOFF, interval=2.5, profiles=tuple(PATHS))
-    tight = Lane(
-        folder, "tight", shared, *_BACKOFF, "--queue-size", _TIGHT, interval=2.5, profiles=("goroutine", "mutex", "block")
-    )
+    tight = Lane(folder, "tight", shared, *_BACKOFF, "--queue-size", _TIGHT, interval=2.5, profiles=("goroutine", "block"))
     yield roomy, tight, [herd, *singles]
     for lane in (roomy, tight):
         lane.close()
@@ -118,7 +116,7 @@ def test_twenty_intervals_without_pyroscope(outage: tuple[Lane, Lane, list[DemoA
             _the_oldest_went(scraped, arrived, last[lane])
         bound = 1 * _MIB if lane is tight else full[lane]
         assert full[lane] <= bound
-        assert grown[lane] < 1.25 * bound + 8 * _MIB, f"{lane.name}: {grown[lane]} bytes more for {full[lane]} in the queue"
+        assert grown[lane] < 1.25 * bound + 16 * _MIB, f"{lane.name}: {grown[lane]} bytes more for {full[lane]} in the queue"
         sizes = f"queue {full[lane] / _MIB:.1f} MiB, RSS +{grown[lane] / _MIB:.1f} MiB"
         print(f"\n{lane.name}: {sizes}, {len(arrived)} arrived, lost {lost}")
         assert lane.operator.stop() == 0
@@ -159,18 +157,18 @@ def _in_order(arrived: list[dict[str, Any]]) -> None:
 
 
 def _the_oldest_went(scraped: dict[Series, list[float]], arrived: list[dict[str, Any]], last: int) -> None:
-    """What was on its way when the receiver came back was older than what had no room just then."""
+    """But for those that were on their way just when the receiver came back: they are not dropped, though the oldest."""
     late = [profile for profile in arrived if profile["seq"] > last]
-    first_request = late[0]["request"]
-    oldest_kept = min(profile["timeNanos"] / 1e9 for profile in late if profile["request"] != first_request)
-    taken = by_series(arrived)
+    waited = [profile for profile in late if profile["request"] != late[0]["request"]]
+    oldest = min(profile["timeNanos"] / 1e9 for profile in waited)
+    taken = by_series([*(profile for profile in arrived if profile["seq"] <= last), *waited])
     for series, times in scraped.items():
-        lost = missing(times, taken[series])[0 if series.path == PATHS["goroutine"] else 1 :]
-        lost = [number for number in lost if number != len(times) - 1]  # cancelled in the end
-        assert lost, f"{series}: everything arrived"
-        assert lost[-1] - lost[0] == len(lost) - 1, f"{series}: losses with profiles in between that arrived"
+        gone = missing(times, taken[series])[0 if series.path == PATHS["goroutine"] else 1 :]  # without the baseline
+        gone = [number for number in gone if number != len(times) - 1]  # nor what was cancelled in the end
+        assert gone, f"{series}: everything arrived"
+        assert gone[-1] - gone[0] == len(gone) - 1, f"{series}: losses with profiles in between that waited and arrived"
         # They queue in the order in which their scrapes end.
-        assert times[lost[-1]] < oldest_kept + 2.5, f"{series}: a younger profile went"
+        assert times[gone[-1]] < oldest + 2.5, f"{series}: a younger profile went"
 
 
 # Four operators, started once for all that follows: each has a Pyroscope of its own, so four sicknesses run at the same time
@@ -180,6 +178,8 @@ def _the_oldest_went(scraped: dict[Series, list[float]], arrived: list[dict[str,
 def lanes(binaries: None, folder: Path, herd: DemoApp) -> Iterator[list[Lane]]:
     flags = ("--write-remote-timeout", "1s", "--write-max-retries", str(_RETRIES), "--shutdown-grace", f"{_GRACE}s", *_BACKOFF)
     made = [Lane(folder, name, addresses(herd, _WELL, 73), *flags) for name in ("one", "two", "three", "four")]
+    for lane in made:
+        lane.wait_delivering()
     yield made
     for lane in made:
         lane.close()
@@ -191,7 +191,7 @@ def four(lanes: list[Lane]) -> list[Lane]:
     for lane in lanes:
         lane.recover()
     for lane in lanes:
-        lane.wait_delivering()
+        eventually(lambda lane=lane: lane.delivery() == ("True", "Delivered"), f"{lane.name} delivers", 30)
     return lanes
 
 
@@ -375,7 +375,7 @@ def fails_in_part(lane: Lane, herd: DemoApp, *, rejects: bool, **fault: Any) -> 
     lane.sicken(match={"instance": lane.targets[-1]["address"]}, **fault)
     eventually(lambda: lane.pushes("OutcomeUnknown") > unknown or lane.pushes("PartlyFailed") > partly, "the first failure", 20)
     begun = time.time()
-    eventually(lambda: time.time() > begun + 10 * lane.interval, "ten intervals", 20)
+    eventually(lambda: time.time() > begun + 9 * lane.interval, "nine intervals", 20)
     watch.check_complete(time.time(), well)
 
     assert lane.pushes("OutcomeUnknown") - unknown <= 1, "one ambiguous batch, not one every interval"
@@ -394,7 +394,7 @@ def heals(lane: Lane, herd: DemoApp) -> None:
     """After the longest back-off everything arrives again."""
     lane.recover()
     healed = time.time()
-    eventually(lambda: time.time() > healed + 4, "the longest back-off", 10)
+    eventually(lambda: time.time() > healed + 2 + _MAX_BACKOFF, "the files are read again, and the longest back-off", 10)
     after = Watch(lane, herd)
     after.check_complete(eventually(lambda: time.time() > after.begun + 2 and time.time(), "two intervals", 10))
 
@@ -523,7 +523,7 @@ def test_sigterm(four: list[Lane], herd: DemoApp) -> None:
 
 def test_catching_up_holds_up_nothing(binaries: None, folder: Path) -> None:
     """64 MiB in the queue take little more memory than that, and sending them delays neither scrapes nor /healthz."""
-    body = pprof(padding=random.Random(1).randbytes(300_000).hex())  # half of it when compressed
+    body = pprof(padding=random.Random(1).randbytes(500_000).hex())  # half of it when compressed
     targets = [Crafted(f"127.0.75.{number}", lambda: body) for number in range(1, 5)]
     more = [{"name": f"large_{number}", "path": f"/large-{number}", "enabled": True} for number in range(1, 7)]
     lane = Lane(folder, "full", [target.address for target in targets], *_BACKOFF, profiles=(), custom=more, journal=False)
