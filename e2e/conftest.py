@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from e2e.harness.build import build_all
-from e2e.harness.cluster import Cluster
-from e2e.harness.controlplane import ControlPlane
+from e2e.harness.cluster import Cluster, open_cluster
 from e2e.harness.parts import DemoApp, Operator, Receiver
 
 _HOSTS = itertools.count(1)
@@ -25,13 +24,8 @@ def binaries() -> None:
 
 @pytest.fixture(scope="session")
 def cluster(binaries: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    plane = ControlPlane(tmp_path_factory.mktemp("controlplane"))
-    try:
-        cluster = Cluster(plane)
+    with open_cluster(tmp_path_factory.mktemp("controlplane")) as cluster:
         yield cluster
-        cluster.close()
-    finally:
-        plane.stop()
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import StartApp
-from e2e.harness.cluster import Cluster, PodSpec
+from e2e.harness.cluster import Cluster, PodSpec, open_cluster
 from e2e.harness.controlplane import ControlPlane
 from e2e.harness.parts import DemoApp, Operator, Receiver, check_deltas
 from e2e.harness.process import free_port
@@ -38,13 +38,8 @@ _BACK = 8.0 + 5.0
 
 @pytest.fixture(scope="module")
 def cluster(binaries: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    plane = ControlPlane(tmp_path_factory.mktemp("controlplane"))
-    try:
-        cluster = Cluster(plane)
+    with open_cluster(tmp_path_factory.mktemp("controlplane")) as cluster:
         yield cluster
-        cluster.close()
-    finally:
-        plane.stop()
 
 
 @dataclass

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from e2e.harness.build import BIN, ROOT
@@ -162,6 +164,18 @@ class Cluster:
 
     def close(self) -> None:
         self.api.close()
+
+
+@contextmanager
+def open_cluster(folder: Path) -> Iterator[Cluster]:
+    """A control plane of its own in `folder`, with the CRDs installed; stopped at the end."""
+    plane = ControlPlane(folder)
+    try:
+        cluster = Cluster(plane)
+        yield cluster
+        cluster.close()
+    finally:
+        plane.stop()
 
 
 def conditions(status: Mapping[str, Any]) -> dict[str, str]:
