@@ -32,7 +32,7 @@ from e2e.harness.controlplane import ControlPlane
 from e2e.harness.parts import Hostile, Operator, Receiver
 from e2e.harness.process import Child, free_port
 from e2e.harness.wait import Hopeless, eventually
-from pyroscope_operator.transport import KEEPALIVE
+from pyroscope_operator.transport.plain import KEEPALIVE
 
 CYCLES = 6
 _NAMESPACE = "soak"

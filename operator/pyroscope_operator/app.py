@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from pyroscope_operator import __version__, transport
+from pyroscope_operator import __version__
 from pyroscope_operator.api import duration, size
 from pyroscope_operator.controller.operator import Controller, ControllerSettings
 from pyroscope_operator.engine.engine import Engine
@@ -34,6 +34,8 @@ from pyroscope_operator.scrape.scraper import Context
 from pyroscope_operator.scrape.workers import Workers
 from pyroscope_operator.settings import Settings
 from pyroscope_operator.standalone import Files
+from pyroscope_operator.transport.clients import open_clients
+from pyroscope_operator.transport.loop import closed
 from pyroscope_operator.web.server import Pages, serve
 
 _LOG = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ async def run(settings: Settings) -> None:
                 await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
             finally:
                 _tell_the_end(metrics)
-    await transport.closed()
+    await closed()
 
 
 def _tell_the_end(metrics: Metrics) -> None:
@@ -116,15 +118,15 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
     )
     book, endpoint = DeliveryBook(), settings.endpoint()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="profile") as executor:
-        async with transport.open_transport() as to_targets, transport.open_transport() as to_pyroscope:
-            client = PushClient(endpoint, to_pyroscope)
+        async with open_clients() as clients:
+            client = PushClient(endpoint, clients.of(endpoint.access))
             fanout = Fanout([EndpointWriter(client, metrics, book, queue_bytes=size.parse(settings.queue_size))])
             bodies = Room(size.parse(settings.body_memory), "--body-memory")
             baselines = Room(size.parse(settings.baseline_memory), "--baseline-memory")
             metrics.body_memory.set_function(lambda: bodies.held)
             metrics.baseline_memory.set_function(lambda: baselines.held)
             workers = Workers(executor, _WORKERS)
-            pool = ScrapePool(Context(Fetcher(to_targets), fanout, metrics, bodies, baselines, workers, time.time))
+            pool = ScrapePool(Context(Fetcher(clients.of), fanout, metrics, bodies, baselines, workers, time.time))
             store = Store(metrics)
             yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics), fanout, book)
 

@@ -18,11 +18,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import CliApp
 from pydantic_settings import SettingsError as CliError
 
-from pyroscope_operator import __version__, app, log, transport
+from pyroscope_operator import __version__, app, log
 from pyroscope_operator.api import crd
 from pyroscope_operator.check import command as check
 from pyroscope_operator.errors import ManifestError, OperatorError, SettingsError
 from pyroscope_operator.settings import PREFIX, Settings
+from pyroscope_operator.transport.loop import Loop
 
 _LOG = logging.getLogger(__name__)
 _SECRETS = ("write-password", "write-bearer-token")
@@ -56,7 +57,7 @@ def _run(arguments: list[str]) -> int:
     errors: list[OperatorError] = []
     crashed = False
     try:
-        uvloop.run(app.run(settings), loop_factory=transport.Loop)
+        uvloop.run(app.run(settings), loop_factory=Loop)
     except* OperatorError as group:
         errors += _leaves(group)
     except* Exception:

@@ -4,6 +4,7 @@
     ├── SettingsError           a flag, an environment variable or a file given at start is wrong
     ├── ManifestError           a file of manifests can't be read
     ├── SpecError               an object of ours is invalid; tells the wrong fields
+    ├── AccessError             TLS, a proxy, a token or the destination kept a request from the other side
     ├── ScrapeError             this scrape failed; the next one is tried as planned
     │   ├── FetchError              no usable HTTP answer came
     │   └── ProfileError            the answer is no profile, or not one within the limits
@@ -97,6 +98,13 @@ class SpecError(OperatorError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("InvalidSpec", "; ".join(map(str, problems)))
         self.problems = list(problems)
+
+
+class AccessError(OperatorError):
+    """A request did not get as far as the other side's answer, and it is known which part of the way failed.
+
+    `reason` is one of those in `transport.faults`.
+    """
 
 
 class ScrapeError(OperatorError):

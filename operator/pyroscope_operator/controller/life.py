@@ -19,7 +19,7 @@ import kopf
 from pyroscope_operator.controller.kube import POD_FIELDS, load_configuration
 from pyroscope_operator.errors import SettingsError
 from pyroscope_operator.metrics import Metrics
-from pyroscope_operator.transport import closed, impatient
+from pyroscope_operator.transport.loop import closed, impatient
 
 _LOG = logging.getLogger(__name__)
 _LOGIN_SECONDS = 5.0

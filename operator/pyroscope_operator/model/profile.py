@@ -25,6 +25,8 @@ class Profile:
     """Number of samples in it: what Pyroscope limits, too."""
     scraped_at: float
     """Unix time in seconds at which the scrape was done."""
+    forward_to: tuple[ObjectRef, ...] = ()
+    """The PyroscopeWrites that get it; empty: the operator's default write."""
 
 
 class Sink(Protocol):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 
+from pyroscope_operator.model.access import DIRECT, Access
 from pyroscope_operator.model.labels import DELTA, NAME, Labels
 from pyroscope_operator.model.ref import ObjectRef
 
@@ -107,6 +108,9 @@ class Scrape:
     """Bytes, for the body as it comes and for the profile when uncompressed."""
     params: Params = ()
     follow_redirects: bool = True
+    access: Access = DIRECT
+    forward_to: tuple[ObjectRef, ...] = ()
+    """The PyroscopeWrites that get its profiles; empty: the operator's default write."""
 
     @cached_property
     def key(self) -> str:

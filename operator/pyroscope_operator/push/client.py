@@ -14,7 +14,7 @@ from pyroscope_operator.errors import RetryLater
 from pyroscope_operator.push.answer import CONNECTION_FAILED, DEADLINE_EXCEEDED, UNREACHABLE, Answer, verdict
 from pyroscope_operator.push.backoff import parse_retry_after
 from pyroscope_operator.push.endpoint import WriteEndpoint
-from pyroscope_operator.transport import NETWORK_ERRORS, cause, never_connected
+from pyroscope_operator.transport.faults import NETWORK_ERRORS, cause, never_connected
 
 MAX_ANSWER = 64 << 10
 """Bytes of an answer that are read."""

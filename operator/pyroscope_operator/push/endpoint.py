@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from pyroscope_operator.errors import SettingsError
+from pyroscope_operator.model.access import DIRECT, Access
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.push.shape import LABEL_NAME
 
@@ -49,6 +50,7 @@ class WriteEndpoint:
     """User and password."""
     bearer_token: str | None = field(default=None, repr=False)
     """At most one of `basic_auth`, `bearer_token` and an Authorization header."""
+    access: Access = DIRECT
     external_labels: Labels = field(default_factory=Labels)
     """Added to every series, see `batch.with_external`."""
     remote_timeout: float = 10.0

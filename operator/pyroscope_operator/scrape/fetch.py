@@ -15,10 +15,11 @@ import aiohttp
 import httpx
 
 from pyroscope_operator import __version__
-from pyroscope_operator.errors import FetchError
+from pyroscope_operator.errors import AccessError, FetchError
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.room import Claim
-from pyroscope_operator.transport import NETWORK_ERRORS, cause
+from pyroscope_operator.transport.clients import TransportFor
+from pyroscope_operator.transport.faults import NETWORK_ERRORS, cause
 
 USER_AGENT = f"pyroscope-operator/{__version__}"
 _MAX_REDIRECTS = 10
@@ -53,8 +54,8 @@ def _get(url: str | httpx.URL) -> httpx.Request:
 class Fetcher:
     """Gets bodies of profiles from targets."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
+    def __init__(self, transport_for: TransportFor) -> None:
+        self._transport_for = transport_for
 
     async def fetch(self, request: httpx.Request, scrape: Scrape, claim: Claim) -> Answer:
         """What the target answers; `claim` grows with every byte of it.
@@ -67,12 +68,15 @@ class Fetcher:
                 return await self._follow(request, scrape, claim)
         except TimeoutError as error:
             raise FetchError("Timeout", f"no complete answer within {scrape.timeout:g}s") from error
+        except AccessError as error:
+            raise FetchError(error.reason, error.message) from error
         except NETWORK_ERRORS as error:
             raise _translated(error) from error
 
     async def _follow(self, request: httpx.Request, scrape: Scrape, claim: Claim) -> Answer:
+        transport = self._transport_for(scrape.access)
         for _ in range(_MAX_REDIRECTS + 1):
-            response = await self._transport.handle_async_request(request)
+            response = await transport.handle_async_request(request)
             try:
                 location = response.headers.get("location")
                 if response.status_code in _REDIRECTS and location and scrape.follow_redirects:

@@ -130,6 +130,7 @@ class Scraper:
                     raw_bytes=prepared.raw_bytes,
                     samples=prepared.samples,
                     scraped_at=started,
+                    forward_to=scrape.forward_to,
                 )
             )
         elif prepared is Skipped.BASELINE:

@@ -37,7 +37,7 @@ class Bed:
 
     def __init__(self, status: dict[str, Any] | None = None) -> None:
         self.now, self.kube, metrics = 1000.0, FakeKube(), Metrics()
-        fetcher = Fetcher(httpx.MockTransport(lambda _: httpx.Response(404)))
+        fetcher = Fetcher(lambda _: httpx.MockTransport(lambda _: httpx.Response(404)))
         workers = Workers(ThreadPoolExecutor(2), 2)
         room = Room(1 << 20, "--body-memory")
         pool = ScrapePool(Context(fetcher, Fanout([]), metrics, room, room, workers, lambda: self.now))

@@ -18,7 +18,8 @@ from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, R
 from pyroscope_operator.push.batch import request_body
 from pyroscope_operator.push.client import MAX_ANSWER, PushClient
 from pyroscope_operator.push.endpoint import WriteEndpoint
-from pyroscope_operator.transport import cause, open_transport
+from pyroscope_operator.transport.faults import cause
+from pyroscope_operator.transport.plain import open_transport
 
 BODY = request_body([entry(b"one"), entry(b"two")])
 URL = "http://pyroscope:4040/prefix"

@@ -18,7 +18,7 @@ from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.endpoint import WriteEndpoint
 from pyroscope_operator.push.fanout import Fanout
 from pyroscope_operator.push.writer import EndpointWriter
-from pyroscope_operator.transport import open_transport
+from pyroscope_operator.transport.plain import open_transport
 
 
 @pytest.mark.looptime

@@ -159,7 +159,7 @@ class Bench:
     @property
     def context(self) -> Context:
         return Context(
-            Fetcher(httpx.MockTransport(self.targets.handle)),
+            Fetcher(lambda _: httpx.MockTransport(self.targets.handle)),
             self.sink,
             self.metrics,
             self.bodies,

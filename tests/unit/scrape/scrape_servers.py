@@ -13,11 +13,11 @@ import pytest
 from aiohttp import web
 from scrape_fakes import GOROUTINE, scrape
 
-from pyroscope_operator import transport
 from pyroscope_operator.errors import FetchError, ProfileError, ScrapeError
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
 from pyroscope_operator.scrape.room import Room
+from pyroscope_operator.transport.plain import open_transport
 
 SECRET = "s3cr3t"
 
@@ -105,8 +105,8 @@ def at(address: str, what: Scrape | None = None, **fields: object) -> Scrape:
 
 async def fetch(what: Scrape) -> bytes:
     """Over a transport of its own: whatever it leaves open is a ResourceWarning."""
-    async with transport.open_transport() as opened:
-        return await body_of(Fetcher(opened), what)
+    async with open_transport() as opened:
+        return await body_of(Fetcher(lambda _: opened), what)
 
 
 async def body_of(fetcher: Fetcher, what: Scrape, request: httpx.Request | None = None) -> bytes:

@@ -13,10 +13,10 @@ import uvloop
 from aiohttp import web
 from scrape_servers import SECRET, at, body_of, failure, fetch, serving, talking, wire
 
-from pyroscope_operator import transport
-from pyroscope_operator.connection import MAX_INFORMATIONAL, MAX_OVERHEAD
 from pyroscope_operator.errors import ScrapeError
 from pyroscope_operator.scrape.fetch import Fetcher, request_for
+from pyroscope_operator.transport.connection import MAX_INFORMATIONAL, MAX_OVERHEAD
+from pyroscope_operator.transport.plain import open_transport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -82,7 +82,7 @@ def test_a_body_that_is_read_slowly_is_taken() -> None:
     async def read_slowly() -> int:
         size = 0
         answer = CHUNKED + chunks(512, 1 << 14) + b"0\r\n\r\n"
-        async with wire(answer) as address, transport.open_transport() as opened:
+        async with wire(answer) as address, open_transport() as opened:
             response = await opened.handle_async_request(request_for(at(address)))
             async for chunk in response.aiter_raw():
                 size += len(chunk)
@@ -121,9 +121,9 @@ async def test_the_next_request_is_not_answered_by_what_came_before_it(surplus: 
         assert await reader.read() == b"", "a second request on this connection"
         closed.set()
 
-    async with talking(talk) as address, transport.open_transport() as opened, asyncio.timeout(10):
+    async with talking(talk) as address, open_transport() as opened, asyncio.timeout(10):
         what = at(address)
-        fetcher, request = Fetcher(opened), request_for(what)
+        fetcher, request = Fetcher(lambda _: opened), request_for(what)
         for _ in range(3):
             assert await body_of(fetcher, what, request) == b"body"
             answered.set()
@@ -156,9 +156,9 @@ async def test_answers_to_nothing_are_not_kept() -> None:
         except ConnectionError:
             refused.set()
 
-    async with talking(talk) as address, transport.open_transport() as opened:
+    async with talking(talk) as address, open_transport() as opened:
         what = at(address)
-        assert await body_of(Fetcher(opened), what) == b"body"
+        assert await body_of(Fetcher(lambda _: opened), what) == b"body"
         async with asyncio.timeout(5):
             await refused.wait()
 
@@ -190,9 +190,9 @@ def test_a_large_body_does_not_fail_the_next_request() -> None:
         return web.Response(body=large)
 
     async def scrape_again_and_again() -> None:
-        async with serving(handler) as server, transport.open_transport() as opened:
+        async with serving(handler) as server, open_transport() as opened:
             what = at(server.address, timeout=0.3)
-            fetcher, request = Fetcher(opened), request_for(what)
+            fetcher, request = Fetcher(lambda _: opened), request_for(what)
             for _ in range(5):
                 assert await body_of(fetcher, what, request) == large
                 await asyncio.sleep(0.4)
@@ -244,9 +244,9 @@ async def test_mutated_answers_are_failures_and_nothing_else() -> None:
             writer.write(mutated())
 
     results: Counter[str] = Counter()
-    async with talking(talk) as address, transport.open_transport() as opened:
+    async with talking(talk) as address, open_transport() as opened:
         what = at(address, timeout=0.05)
-        fetcher, request = Fetcher(opened), request_for(what)
+        fetcher, request = Fetcher(lambda _: opened), request_for(what)
         for _ in range(400):
             try:
                 await body_of(fetcher, what, request)

@@ -15,10 +15,11 @@ from aiohttp import web
 from scrape_fakes import CPU, GOROUTINE, Chunks, scrape, target
 from scrape_servers import SECRET, Handler, answer_of, at, body_of, failure, fetch, serving, wire
 
-from pyroscope_operator import __version__, transport
+from pyroscope_operator import __version__
 from pyroscope_operator.errors import FetchError
 from pyroscope_operator.model.target import Params
 from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
+from pyroscope_operator.transport.plain import open_transport
 
 BODY = b"the profile" * 100
 
@@ -106,8 +107,8 @@ async def test_a_content_encoding_that_comes_anyway_is_told(encoding: str) -> No
     async def handler(_: web.Request) -> web.Response:
         return web.Response(body=coded, headers={"Content-Encoding": encoding})
 
-    async with serving(handler) as server, transport.open_transport() as opened:
-        assert await answer_of(Fetcher(opened), at(server.address)) == Answer(coded, encoded=True)
+    async with serving(handler) as server, open_transport() as opened:
+        assert await answer_of(Fetcher(lambda _: opened), at(server.address)) == Answer(coded, encoded=True)
 
 
 async def test_identity_is_no_encoding() -> None:
@@ -139,7 +140,7 @@ async def test_a_large_body_is_cut_while_it_comes() -> None:
     answering = httpx.MockTransport(lambda _: httpx.Response(200, stream=stream))
     what = scrape(body_limit=5500)
     with pytest.raises(FetchError) as caught:
-        await body_of(Fetcher(answering), what)
+        await body_of(Fetcher(lambda _: answering), what)
     assert caught.value.reason == "BodyTooLarge"
     assert "bodySizeLimit" in caught.value.message
     assert (stream.sent, stream.closed) == (6, True)
@@ -214,7 +215,7 @@ async def test_the_seconds_of_the_profile_are_on_top_of_the_timeout() -> None:
 
     what = scrape(CPU)
     assert what.timeout == 29
-    assert await body_of(Fetcher(httpx.MockTransport(measure)), what) == BODY
+    assert await body_of(Fetcher(lambda _: httpx.MockTransport(measure)), what) == BODY
 
 
 async def test_nobody_listens() -> None:
@@ -383,9 +384,9 @@ async def test_redirects_share_one_timeout() -> None:
 
 
 async def test_connections_are_reused() -> None:
-    async with serving(body) as server, transport.open_transport() as opened:
+    async with serving(body) as server, open_transport() as opened:
         what = at(server.address)
-        fetcher, request = Fetcher(opened), request_for(what)
+        fetcher, request = Fetcher(lambda _: opened), request_for(what)
         for _ in range(5):
             assert await body_of(fetcher, what, request) == BODY
         assert len(server.requests) == 5
@@ -393,9 +394,9 @@ async def test_connections_are_reused() -> None:
 
 
 async def test_a_connection_that_the_target_has_closed_meanwhile_is_made_anew() -> None:
-    async with serving(body) as server, transport.open_transport() as opened:
+    async with serving(body) as server, open_transport() as opened:
         what = at(server.address)
-        fetcher, request = Fetcher(opened), request_for(what)
+        fetcher, request = Fetcher(lambda _: opened), request_for(what)
         await body_of(fetcher, what, request)
         assert server.requests[0].transport is not None
         server.requests[0].transport.close()
@@ -419,9 +420,9 @@ async def test_a_cancelled_fetch_closes_its_connection() -> None:
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with transport.open_transport() as opened:
+    async with open_transport() as opened:
         what = at(f"127.0.0.1:{runner.addresses[0][1]}")
-        task = asyncio.create_task(body_of(Fetcher(opened), what))
+        task = asyncio.create_task(body_of(Fetcher(lambda _: opened), what))
         await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -439,7 +440,7 @@ async def test_many_targets_at_once() -> None:
         await everybody.wait()
         return web.Response(body=BODY)
 
-    async with serving(handler) as server, transport.open_transport() as opened:
+    async with serving(handler) as server, open_transport() as opened:
         what = at(server.address, timeout=5.0)
-        fetcher = Fetcher(opened)
+        fetcher = Fetcher(lambda _: opened)
         assert set(await asyncio.gather(*(body_of(fetcher, what) for _ in range(150)))) == {BODY}

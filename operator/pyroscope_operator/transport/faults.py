@@ -1,0 +1,79 @@
+"""What went wrong below HTTP, in words of this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+
+NETWORK_ERRORS = (httpx.HTTPError, aiohttp.ClientError, HttpProcessingError, OSError)
+"""All that a transport raises when no usable answer came, `AccessError` aside.
+
+httpx-aiohttp passes some of aiohttp's errors on as they are, therefore more than httpx's.
+"""
+
+CERTIFICATE_INVALID = "CertificateInvalid"
+"""The certificate of the other side is not accepted: authority, name or time."""
+CLIENT_CERTIFICATE_REFUSED = "ClientCertificateRefused"
+"""The other side wants a certificate of ours, or another one."""
+TLS_FAILED = "TLSFailed"
+"""Anything else about TLS: no version in common, or no TLS at all."""
+PROXY_UNREACHABLE = "ProxyUnreachable"
+"""No connection to the proxy."""
+PROXY_REFUSED = "ProxyRefused"
+"""The proxy does not let us through, or wants credentials."""
+TOKEN_REFUSED = "TokenRefused"  # noqa: S105
+"""tokenUrl gives no token for these credentials."""
+TOKEN_UNAVAILABLE = "TokenUnavailable"  # noqa: S105
+"""tokenUrl can't be reached, or what it answers is no token."""
+DESTINATION_DENIED = "DestinationDenied"
+"""A URL leads to an address that the operator's settings deny."""
+TOO_MANY_CLIENTS = "TooManyClients"
+"""There are more different ways to the other side than are kept open at a time."""
+
+ACCESS_REASONS = frozenset(
+    {
+        *(CERTIFICATE_INVALID, CLIENT_CERTIFICATE_REFUSED, TLS_FAILED, PROXY_UNREACHABLE, PROXY_REFUSED),
+        *(TOKEN_REFUSED, TOKEN_UNAVAILABLE, DESTINATION_DENIED, TOO_MANY_CLIENTS),
+    }
+)
+"""Reasons of AccessError."""
+
+_TLS_ERRORS = (ssl.SSLError, aiohttp.ClientSSLError)
+"""OSErrors whose number is none of the system's."""
+
+
+def never_connected(error: BaseException) -> bool:
+    """Whether not a byte can have reached the other side.
+
+    httpx-aiohttp calls this ConnectTimeout, along with broken connections; aiohttp's
+    own error behind it is exact.
+    """
+    return isinstance(error, httpx.ConnectError) or isinstance(error.__cause__, aiohttp.ClientConnectorError)
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong in words of this machine, never in those of the other side."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if words := _tls(seen):
+            return words
+        if isinstance(seen, socket.gaierror):
+            return "name not resolved"
+        if isinstance(seen, OSError) and not isinstance(seen, _TLS_ERRORS) and seen.errno in errno.errorcode:
+            return os.strerror(seen.errno or 0).lower()
+        error, seen = seen, seen.__cause__
+    return type(error).__name__
+
+
+def _tls(error: BaseException) -> str:
+    """What OpenSSL says; aiohttp's errors of these types know nothing, those behind them do."""
+    if message := getattr(error, "verify_message", ""):
+        return f"certificate not accepted, {message}"
+    reason = getattr(error, "reason", "") if isinstance(error, ssl.SSLError) else ""
+    return f"TLS failed, {reason.replace('_', ' ').lower()}" if isinstance(reason, str) and reason else ""
