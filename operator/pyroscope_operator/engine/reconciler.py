@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pyroscope_operator.discovery.plan import ObjectPlan, Wanted, plan
-from pyroscope_operator.engine.store import Store
+from pyroscope_operator.engine.access import ReferenceProblem, Resolver, references
+from pyroscope_operator.engine.secrets import Secrets
+from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.data import DataRef
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.scrape.pool import ScrapePool
@@ -33,8 +38,12 @@ class Decision:
 class Reconciler:
     """The one task that changes the scrape pool."""
 
-    def __init__(self, store: Store, pool: ScrapePool, book: DeliveryBook, policy: Policy, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, pool: ScrapePool, book: DeliveryBook, policy: Policy, metrics: Metrics, secrets: Secrets
+    ) -> None:
         self.decision = Decision()
+        self._secrets = secrets
+        self._resolver = Resolver(secrets.lookup)
         self._store = store
         self._pool = pool
         self._book = book
@@ -57,8 +66,11 @@ class Reconciler:
 
     async def reconcile(self) -> None:
         """Compute everything anew and bring the pool in step."""
+        objects = dict(self._store.objects)  # as they are now: what comes while Secrets are read has its own turn
+        verdicts = {ref: judge(found, self._policy) for ref, found in objects.items()}
+        await self._secrets.ensure(_references(objects, verdicts))
         with self._metrics.reconcile_seconds.time():
-            decision = self.decide()
+            decision = self.decide(objects, verdicts)
         await self._pool.sync(scrape for mine in decision.plans.values() for scrape in mine.scrapes)
         for ref, mine in decision.plans.items():
             if mine.bug is not None:
@@ -66,14 +78,23 @@ class Reconciler:
         self.decision = decision
         self._book.forget(decision.verdicts.keys())
 
-    def decide(self) -> Decision:
-        """Pure but for reading the store."""
-        objects = self._store.objects
-        verdicts = {ref: judge(found, self._policy) for ref, found in objects.items()}
-        wanted = [
-            Wanted(ref, found.created, found.spec)
-            for ref, found in objects.items()
-            if found.spec is not None and verdicts[ref].accepted
-        ]
+    def decide(self, objects: Mapping[ObjectRef, ScrapeObject], judged: Mapping[ObjectRef, Verdict]) -> Decision:
+        """Pure but for reading pods and Secrets; `judged` is what is said of `objects` by themselves."""
+        verdicts, wanted = dict(judged), []
+        for ref, found in objects.items():
+            if found.spec is not None and verdicts[ref].accepted:
+                try:
+                    access = self._resolver.resolve(ref, found.spec, ref.namespace)
+                except ReferenceProblem as problem:
+                    verdicts[ref] = Verdict(problem.reason, problem.message)
+                else:
+                    wanted.append(Wanted(ref, found.created, found.spec, access))
+        self._resolver.forget(objects.keys())
         generations = {ref: found.generation for ref, found in objects.items()}
         return Decision(generations, verdicts, plan(wanted, self._store.pods_in, self._policy.body_limit))
+
+
+def _references(objects: Mapping[ObjectRef, ScrapeObject], verdicts: Mapping[ObjectRef, Verdict]) -> frozenset[DataRef]:
+    """All that the accepted objects refer to; Secrets of others are not even read."""
+    accepted = (found for ref, found in objects.items() if verdicts[ref].accepted)
+    return frozenset(chain.from_iterable(references(found.spec, found.ref.namespace) for found in accepted if found.spec))
