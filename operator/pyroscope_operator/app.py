@@ -136,7 +136,7 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
                 Fetcher(clients.of), fanout, metrics, bodies, baselines, workers, time.time, refusal.reread(store, secrets)
             )
             pool = ScrapePool(context)
-            yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics, secrets), fanout, book, secrets)
+            yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics, secrets=secrets), fanout, book, secrets)
 
 
 def _source(settings: Settings, engine: Engine, metrics: Metrics) -> Source:

@@ -55,7 +55,7 @@ def privileged_fields(spec: PyroscopeScrapeSpec, own: str) -> list[str]:
 
 
 def crossing_credentials(spec: PyroscopeScrapeSpec, own: str) -> list[str]:
-    """JSON paths of credentials that pods of other namespaces than `own` would see. Static targets are the object's own choice."""
+    """JSON paths of credentials that pods of other namespaces than `own` would see; static targets are its own choice."""
     crossing = spec.selector is not None and selector.namespaces(spec, own) != frozenset({own})
     return credentials(spec) if crossing else []
 

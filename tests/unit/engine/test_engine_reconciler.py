@@ -13,6 +13,7 @@ from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.metrics import Metrics
@@ -61,8 +62,9 @@ class World:
         self.store = self.pool.store = Store(self.metrics)
         pool = cast("ScrapePool", self.pool)
         policy = Policy(frozenset({"platform"}), MIB)
-        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics)
-        self.engine = Engine(self.store, pool, self.reconciler, Fanout([]), self.book)
+        self.secrets = Secrets(self.store.changed, self.metrics, jitter=lambda: 0.0)
+        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics, secrets=self.secrets)
+        self.engine = Engine(self.store, pool, self.reconciler, Fanout([]), self.book, self.secrets)
 
     def put(self, name: str = "checkout", **fields: Any) -> None:
         made = manifest(name, **{"profilingConfig": MEMORY, **fields})
