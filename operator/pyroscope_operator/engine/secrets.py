@@ -30,6 +30,7 @@ _SPREAD = 0.2
 """Share of a period by which reads are earlier, at random: not all at the same time."""
 _RETRY_SECONDS = 5.0
 """After which what is missing, or could not be read, is tried again."""
+_EARLY = 0.01
 _READ_SECONDS = 10.0
 """For one read."""
 _READERS = 10
@@ -197,7 +198,7 @@ class Secrets:
             while self._later and not self._is_current(*self._later[0]):
                 heapq.heappop(self._later)
             now, due = asyncio.get_running_loop().time(), self._later[0][0] if self._later else None
-            if due is not None and due <= now:
+            if due is not None and due <= now + _EARLY:  # a timer may fire a little early
                 return heapq.heappop(self._later)[1]
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
