@@ -25,7 +25,7 @@ class ClusterData:
             return None
         try:
             return _data(ref, found)
-        except (ValueError, AttributeError) as error:  # something between us and the API server has answered
+        except (ValueError, TypeError, AttributeError) as error:  # something between us and the API server has answered
             raise ApiError(0, str(ref)) from error
 
 

@@ -7,6 +7,7 @@ what httpx's client adds, and it costs more than the request (docs/design.md).
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ UNAUTHORIZED = "Unauthorized"
 _MAX_REDIRECTS = 10
 _REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_HOST = re.compile(rb"[A-Za-z0-9_.:-]+")
 _NO_URL = "the target redirects to no valid URL"
 
 
@@ -101,7 +103,7 @@ def _redirected(request: httpx.Request, location: str, scrape: Scrape) -> httpx.
         url = request.url.join(location)
     except httpx.InvalidURL as error:
         raise FetchError("RedirectRefused", _NO_URL) from error
-    if not url.host or url.scheme not in {"http", "https"}:
+    if not _HOST.fullmatch(url.raw_host) or url.scheme not in {"http", "https"}:
         raise FetchError("RedirectRefused", _NO_URL)
     if url.host != request.url.host and scrape.target.pod_uid != STATIC:
         raise FetchError("RedirectRefused", "the target redirects to another host")
