@@ -22,8 +22,8 @@ _NOT_ACCEPTED: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "auth",
         {**_SELECTOR, "basicAuth": {"username": {"name": "s", "key": "u"}}},
-        "NotImplemented",
-        "spec.basicAuth",
+        "SecretNotFound",
+        "spec.basicAuth.username",
     ),
     ("annotations", {**_SELECTOR, "annotations": {"mode": "Require"}}, "NotImplemented", "spec.annotations.mode"),
     ("elsewhere", {**_SELECTOR, "namespaceSelector": {"any": True}}, "NamespaceNotAllowed", "spec.namespaceSelector"),

@@ -14,14 +14,17 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from pyroscope_operator import __version__
+from pyroscope_operator import __version__, folders
 from pyroscope_operator.api import duration, size
 from pyroscope_operator.controller.operator import Controller, ControllerSettings
+from pyroscope_operator.engine import refusal
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import PERIOD, Secrets
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.engine.verdict import Policy
+from pyroscope_operator.folders import Folders
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.delivery import DeliveryBook
@@ -115,6 +118,7 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
         if settings.standalone
         else frozenset(settings.privileged_namespaces or [settings.own_namespace]),
         body_limit=size.parse(settings.body_size_limit),
+        cross_namespace_credentials=settings.cross_namespace_credentials,
     )
     book, endpoint = DeliveryBook(), settings.endpoint()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="profile") as executor:
@@ -126,14 +130,18 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
             metrics.body_memory.set_function(lambda: bodies.held)
             metrics.baseline_memory.set_function(lambda: baselines.held)
             workers = Workers(executor, _WORKERS)
-            pool = ScrapePool(Context(Fetcher(clients.of), fanout, metrics, bodies, baselines, workers, time.time))
             store = Store(metrics)
-            yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics), fanout, book)
+            secrets = Secrets(store.changed, metrics, period=folders.PERIOD if settings.standalone else PERIOD)
+            context = Context(
+                Fetcher(clients.of), fanout, metrics, bodies, baselines, workers, time.time, refusal.reread(store, secrets)
+            )
+            pool = ScrapePool(context)
+            yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics, secrets=secrets), fanout, book, secrets)
 
 
 def _source(settings: Settings, engine: Engine, metrics: Metrics) -> Source:
     if settings.standalone:
-        return Files(engine, settings.files)
+        return Files(engine, settings.files, Folders(settings.secrets_dir, settings.configmaps_dir))
     controller = ControllerSettings(
         lease=settings.lease,
         identity=settings.identity,

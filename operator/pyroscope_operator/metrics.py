@@ -106,6 +106,13 @@ class Metrics:
     def _controlling(self) -> None:
         self.pods = self._gauge("pods", "Pods known from the watch.")
         self.objects = self._gauge("objects", "PyroscopeScrape objects known from the watch.")
+        self.secrets = self._gauge(
+            "secrets", "Secrets and ConfigMaps that objects refer to, by state (known, or unknown: missing, unreadable).", "state"
+        )
+        self.secret_reads = self._counter(
+            "secret_reads_total", "Reads of Secrets and ConfigMaps, by result (ok, missing, failed).", "result"
+        )
+        self.secret_changes = self._counter("secret_changes_total", "Secrets and ConfigMaps that were found changed.")
         self.reconcile_seconds = self._histogram(
             "pyroscope_operator_reconcile_duration_seconds", "Time to compute all targets anew."
         )

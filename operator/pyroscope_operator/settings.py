@@ -128,6 +128,8 @@ class Settings(BaseSettings):
     """Bytes for what cumulative profiles are compared with: about 200 for each sample of each memory, mutex and block profile."""
     privileged_namespaces: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """Namespaces whose objects may select pods of other namespaces and name static targets. Default: the operator's own."""
+    cross_namespace_credentials: bool = False
+    """Send the credentials of an object (authentication, headers, client certificate) to pods of other namespaces, too."""
     namespace: str = ""
     """The operator's own namespace, where its Lease is. Default: that of the pod, else default."""
     name: str = "pyroscope-operator"
@@ -152,6 +154,10 @@ class Settings(BaseSettings):
     """Run without Kubernetes: FILES say what to scrape."""
     files: CliPositionalArg[list[Path]] = []
     """Manifests of PyroscopeScrapes; with --standalone only."""
+    secrets_dir: Path | None = None
+    """Folder with DIR/<name>/<key> for the Secrets that FILES refer to; with --standalone only."""
+    configmaps_dir: Path | None = None
+    """Folder with DIR/<name>/<key> for the ConfigMaps that FILES refer to; with --standalone only."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -159,6 +165,8 @@ class Settings(BaseSettings):
             raise ValueError("--standalone needs at least one FILE with PyroscopeScrapes")
         if self.files and not self.standalone:
             raise ValueError("FILES are for --standalone; in a cluster, kubectl apply them")
+        if (self.secrets_dir or self.configmaps_dir) and not self.standalone:
+            raise ValueError("secrets-dir and configmaps-dir are for --standalone; a cluster has Secrets and ConfigMaps")
         if size.parse(self.body_memory) < 4 * size.parse(self.body_size_limit):
             raise ValueError("body-memory must be at least four times body-size-limit")
         return self

@@ -10,6 +10,7 @@ from typing import Any
 
 from pyroscope_operator.api.scrape import KIND
 from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.secrets import DataSource
 from pyroscope_operator.engine.store import ScrapeObject
 from pyroscope_operator.errors import ManifestError
 from pyroscope_operator.manifest.node import Node
@@ -24,8 +25,10 @@ _POLL_SECONDS = 2.0
 class Files:
     """Feeds an engine from manifests, and again whenever a file changes."""
 
-    def __init__(self, engine: Engine, paths: Sequence[Path], poll: float = _POLL_SECONDS) -> None:
+    def __init__(self, engine: Engine, paths: Sequence[Path], data: DataSource, poll: float = _POLL_SECONDS) -> None:
+        """`data` stands for Secrets and ConfigMaps."""
         self._engine = engine
+        self._data = data
         self._paths = paths
         self._poll = poll
         self._manifests: dict[ObjectRef, dict[str, Any]] = {}
@@ -41,6 +44,7 @@ class Files:
         self.waiting_for = ""
         self._engine.synced.set()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._engine.secrets.run(self._data), name="secrets")
             group.create_task(self._engine.run(), name="engine")
             group.create_task(self._follow(), name="files")
 

@@ -19,6 +19,7 @@ from pyroscope_operator._proto.push_pb2 import PushRequest, RawProfileSeries
 from pyroscope_operator.engine.conditions import aspects
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.model.ref import ObjectRef
@@ -96,7 +97,8 @@ async def running() -> AsyncIterator[Bed]:
     pool = ScrapePool(replace(bench.context, sink=fanout))
     store = Store(bench.metrics)
     policy = Policy(privileged_namespaces=None, body_limit=1 << 20)
-    engine = Engine(store, pool, Reconciler(store, pool, book, policy, bench.metrics), fanout, book)
+    secrets = Secrets(store.changed, bench.metrics)
+    engine = Engine(store, pool, Reconciler(store, pool, book, policy, bench.metrics, secrets=secrets), fanout, book, secrets)
     engine.synced.set()
     async with asyncio.TaskGroup() as group:
         group.create_task(fanout.run())

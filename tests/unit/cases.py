@@ -28,6 +28,8 @@ class Case:
     """Part of the operator's message."""
     refusal: str = ""
     """Part of what the API server says when it refuses the object, the path aside. Empty: it accepts it."""
+    missing: str = ""
+    """What it refers to, and no cluster has: says the operator there, and nobody else."""
     why_accepted: str = ""
     """Why the API server accepts an invalid object: no schema can express the rule."""
 
@@ -35,6 +37,11 @@ class Case:
     def refused(self) -> bool:
         """Whether the API server refuses it."""
         return bool(self.refusal)
+
+    @property
+    def reason_in_cluster(self) -> Reason:
+        """What the operator says where nothing is that an object could refer to."""
+        return "SecretNotFound" if self.missing else self.reason
 
     @property
     def privileged_reason(self) -> Reason:
@@ -73,6 +80,11 @@ def _spec(fields: dict[str, Any]) -> dict[str, Any]:
 def good(name: str, **spec: Any) -> Case:
     """A valid spec that everybody may have."""
     return Case(name, _spec(spec))
+
+
+def referring(name: str, missing: str, **spec: Any) -> Case:
+    """A valid spec that refers to a Secret or ConfigMap; `missing` is how it is called first."""
+    return Case(name, _spec(spec), missing=missing)
 
 
 def unbuilt(name: str, *paths: str, **spec: Any) -> Case:
@@ -174,30 +186,29 @@ VALID = [
     good("custom profile disabled", **custom({"name": "_x", "enabled": False}, {"name": "z", "delta": True})),
     good("CPU as long as the target likes", interval="1m", scrapeTimeout="31s", **profiles(processCPU={"delta": False})),
     good("disabled CPU may be without delta", **profiles(processCPU={"enabled": False, "delta": False}, fgprof={"delta": False})),
-    unbuilt("basic auth", "spec.basicAuth", basicAuth={"username": SECRET, "password": SECRET}),
-    unbuilt("authorization", "spec.authorization", authorization={"type": "ApiKey", "credentials": SECRET}),
-    unbuilt(
+    referring("basic auth", "spec.basicAuth.username", basicAuth={"username": SECRET, "password": SECRET}),
+    referring("authorization", "spec.authorization.credentials", authorization={"type": "ApiKey", "credentials": SECRET}),
+    referring(
         "OAuth 2.0",
-        "spec.oauth2",
+        "spec.oauth2.clientId.secret",
         oauth2={**OAUTH2, "scopes": ["a"], "endpointParams": {"audience": "x"}, "tlsConfig": {"ca": CA}},
     ),
-    unbuilt("bearer token", "spec.bearerTokenSecret", bearerTokenSecret=SECRET),
-    unbuilt(
+    referring("bearer token", "spec.bearerTokenSecret", bearerTokenSecret=SECRET),
+    referring(
         "mutual TLS",
-        "spec.tlsConfig",
+        "spec.tlsConfig.ca.configMap",
         tlsConfig={"ca": CA, "cert": {"secret": SECRET}, "keySecret": SECRET, "minVersion": "TLS12"},
     ),
-    unbuilt(
+    good(
         "TLS versions",
-        "spec.tlsConfig",
         tlsConfig={"minVersion": "TLS12", "maxVersion": "TLS13", "serverName": "x", "insecureSkipVerify": True},
     ),
-    unbuilt("proxy", "spec.noProxy", "spec.proxyUrl", proxyUrl="socks5://proxy:1080", noProxy="10.0.0.0/8,.svc"),
-    unbuilt("proxy of the environment", "spec.proxyFromEnvironment", proxyFromEnvironment=True),
+    good("proxy", proxyUrl="socks5://proxy:1080", noProxy="10.0.0.0/8,.svc"),
+    good("proxy of the environment", proxyFromEnvironment=True),
     good("no redirects, no HTTP/2", followRedirects=False, enableHTTP2=False),
-    unbuilt(
+    referring(
         "headers",
-        "spec.headers",
+        "spec.headers[1].secret",
         headers=[{"name": "X-Team", "value": "a"}, {"name": "X-Key", "secret": SECRET}, {"name": "X-No", "value": ""}],
     ),
     unbuilt("relabeling with defaults", "spec.relabelings", relabelings=[{"targetLabel": "a"}]),
@@ -505,6 +516,9 @@ INVALID = [
         oauth2={**OAUTH2, "clientId": {"secret": SECRET, "configMap": SECRET}},
     ),
     bad("token URL", "spec.oauth2.tokenUrl", "http:// or https://", oauth2={**OAUTH2, "tokenUrl": "sso.example.com"}),
+    bad("token URL with a password", "spec.oauth2.tokenUrl", "without user", oauth2={**OAUTH2, "tokenUrl": "https://u:p@sso/x"}),
+    bad("token URL with a fragment", "spec.oauth2.tokenUrl", "fragment", oauth2={**OAUTH2, "tokenUrl": "https://sso/x#y"}),
+    bad("token URL of no host", "spec.oauth2.tokenUrl", "http:// or https://", oauth2={**OAUTH2, "tokenUrl": "https:///x"}),
     bad("proxy of the token URL", "spec.oauth2.noProxy", "needs proxyUrl", oauth2={**OAUTH2, "noProxy": "x"}),
     bad("CA of no source", "spec.tlsConfig.ca", "exactly one of secret and configMap", tlsConfig={"ca": {}}),
     bad("certificate without key", "spec.tlsConfig.keySecret", "belong together", tlsConfig={"cert": {"secret": SECRET}}),
@@ -516,6 +530,8 @@ INVALID = [
     ),
     schema("TLS version", "spec.tlsConfig.minVersion", "must be one of", ENUM, tlsConfig={"minVersion": "1.2"}),
     bad("proxy without scheme", "spec.proxyUrl", "starts with http://", proxyUrl="proxy:3128"),
+    bad("proxy with a password", "spec.proxyUrl", "no user, no password", proxyUrl="http://u:p@proxy:3128"),
+    bad("proxy with a path", "spec.proxyUrl", "host and port only", proxyUrl="http://proxy:3128/x"),
     bad("noProxy without proxy", "spec.noProxy", "set proxyUrl or remove noProxy", noProxy="x"),
     bad("proxy twice", "spec.proxyFromEnvironment", "excludes proxyUrl", proxyFromEnvironment=True, proxyUrl="http://a"),
     bad(
@@ -524,6 +540,8 @@ INVALID = [
     bad("header without value", "spec.headers[0]", "exactly one of value and secret", headers=[{"name": "X-A"}]),
     bad("header Authorization", "spec.headers[0].name", "sets itself", headers=[{"name": "Authorization", "value": "x"}]),
     bad("header with a line break", "spec.headers[0].value", "line breaks", headers=[{"name": "X-A", "value": "a\r\nX-B: c"}]),
+    bad("header that is not ASCII", "spec.headers[0].value", "printable ASCII", headers=[{"name": "X-A", "value": "ü"}]),
+    bad("header with a blank", "spec.headers[0].value", "blanks around it", headers=[{"name": "X-A", "value": "a "}]),
     schema(
         "header twice",
         "spec.headers[1]",

@@ -13,7 +13,7 @@ from pyroscope_operator.api.formats import HINTS, LABEL_KEY, LABEL_VALUE
 from pyroscope_operator.api.load import MAX_PROBLEMS, load_scrape, no_field
 from pyroscope_operator.api.scrape import KIND, PyroscopeScrape
 from pyroscope_operator.api.unbuilt import unbuilt
-from pyroscope_operator.engine.verdict import PRIVILEGED, privileged_fields
+from pyroscope_operator.engine.verdict import CROSSING, PRIVILEGED, crossing_credentials, privileged_fields
 from pyroscope_operator.errors import Problem, SpecError
 
 _META = (
@@ -104,4 +104,7 @@ def _consequences(found: PyroscopeScrape) -> Iterator[Judged]:
         )
     for path in privileged_fields(found.spec, found.metadata.namespace):
         message = f"{PRIVILEGED[path]} are for objects in privileged namespaces only (operator setting privilegedNamespaces)"
+        yield Judged("NamespaceNotAllowed", Problem(tuple(path.split(".")), message), note=True)
+    for path in crossing_credentials(found.spec, found.metadata.namespace):
+        message = f"{CROSSING} unless the operator's setting crossNamespaceCredentials is true"
         yield Judged("NamespaceNotAllowed", Problem(tuple(path.split(".")), message), note=True)

@@ -19,6 +19,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from pyroscope_operator.api import GROUP, VERSION
 from pyroscope_operator.api.scrape import PLURAL
 from pyroscope_operator.errors import ApiError, SettingsError
+from pyroscope_operator.model.data import DataRef
 from pyroscope_operator.model.ref import ObjectRef
 
 FIELD_MANAGER = "pyroscope-operator"
@@ -121,6 +122,19 @@ class Kube:
         """Create an Event (core/v1, as JSON) in the namespace of its metadata. Raises ApiError."""
         namespace = event["metadata"]["namespace"]
         await self._call("event", self._core.create_namespaced_event_without_preload_content, namespace, event)
+
+    async def read_data(self, ref: DataRef) -> dict[str, Any] | None:
+        """A Secret or ConfigMap, or None where there is none. Raises ApiError."""
+        get = {
+            "Secret": self._core.read_namespaced_secret_without_preload_content,
+            "ConfigMap": self._core.read_namespaced_config_map_without_preload_content,
+        }[ref.kind]
+        try:
+            return await self._call(str(ref), get, ref.name, ref.namespace)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
 
     async def read_lease(self, ref: ObjectRef) -> dict[str, Any] | None:
         """The Lease, or None where there is none. Raises ApiError."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from pyroscope_operator.controller.data import ClusterData
 from pyroscope_operator.controller.events import EventRecorder
 from pyroscope_operator.controller.kube import Kube, load_configuration, open_kube
 from pyroscope_operator.controller.lease import Lease
@@ -71,6 +72,7 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(lease.hold(), name="lease")
             group.create_task(watch.run(), name="watch")
+            group.create_task(engine.secrets.run(ClusterData(kube)), name="secrets")
             group.create_task(engine.run(), name="engine")
             await sweep.wait_until_synced()
             _LOG.info("synced", extra={"objects": len(engine.store.objects), "pods": len(engine.store.pod_uids())})

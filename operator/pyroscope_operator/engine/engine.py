@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pyroscope_operator.engine.conditions import Observation
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.delivery import DeliveryBook
@@ -23,6 +24,8 @@ class Engine:
     reconciler: Reconciler
     fanout: Fanout
     book: DeliveryBook
+    secrets: Secrets
+    """The source of objects feeds it, with `Secrets.run`."""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the store knows everything that exists: deciding earlier would take duplicates for originals."""
 

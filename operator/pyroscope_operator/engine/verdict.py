@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 from pyroscope_operator.api.unbuilt import unbuilt
 from pyroscope_operator.discovery import selector
+from pyroscope_operator.engine.access import credentials
 from pyroscope_operator.engine.store import ScrapeObject
 
 PRIVILEGED = {"spec.namespaceSelector": "other namespaces", "spec.staticTargets": "targets that are no pods"}
 """What only objects in privileged namespaces may have: JSON path → in words."""
+CROSSING = "credentials are not sent to pods of other namespaces"
 _MAX_MESSAGE = 1024
 
 
@@ -22,6 +24,8 @@ class Policy:
     """Objects here may look at other namespaces and name static targets; None: all may."""
     body_limit: int
     """Bytes of a profile, at most, compressed and uncompressed."""
+    cross_namespace_credentials: bool = False
+    """Whether pods of other namespaces may see the credentials of an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,26 @@ def privileged_fields(spec: PyroscopeScrapeSpec, own: str) -> list[str]:
     return ["spec.namespaceSelector"] * elsewhere + ["spec.staticTargets"] * bool(spec.static_targets)
 
 
+def crossing_credentials(spec: PyroscopeScrapeSpec, own: str) -> list[str]:
+    """JSON paths of credentials that pods of other namespaces than `own` would see; static targets are its own choice."""
+    crossing = spec.selector is not None and selector.namespaces(spec, own) != frozenset({own})
+    return credentials(spec) if crossing else []
+
+
 def _permitted(spec: PyroscopeScrapeSpec, own: str, policy: Policy) -> Verdict | None:
     privileged = policy.privileged_namespaces
-    if privileged is None or own in privileged:
-        return None
-    for path in privileged_fields(spec, own):
-        return Verdict(
-            "NamespaceNotAllowed",
-            f"{path}: {PRIVILEGED[path]} are for objects in privileged namespaces; "
-            f"{own!r} is none of them (operator setting privilegedNamespaces)",
-        )
+    if privileged is not None and own not in privileged:
+        for path in privileged_fields(spec, own):
+            return Verdict(
+                "NamespaceNotAllowed",
+                f"{path}: {PRIVILEGED[path]} are for objects in privileged namespaces; "
+                f"{own!r} is none of them (operator setting privilegedNamespaces)",
+            )
+    if not policy.cross_namespace_credentials:
+        for path in crossing_credentials(spec, own):
+            return Verdict(
+                "NamespaceNotAllowed",
+                f"{path}: {CROSSING}: remove spec.namespaceSelector, or have the administrator allow it "
+                "(operator setting crossNamespaceCredentials)",
+            )
     return None

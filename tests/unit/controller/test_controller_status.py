@@ -16,6 +16,7 @@ from pyroscope_operator.controller.events import EventRecorder
 from pyroscope_operator.controller.status import StatusWriter
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.errors import ApiError
@@ -43,7 +44,9 @@ class Bed:
         pool = ScrapePool(Context(fetcher, Fanout([]), metrics, room, room, workers, lambda: self.now))
         store, self.book = Store(metrics), DeliveryBook()
         policy = Policy(privileged_namespaces=None, body_limit=1 << 20)
-        self.engine = Engine(store, pool, Reconciler(store, pool, self.book, policy, metrics), Fanout([]), self.book)
+        secrets = Secrets(store.changed, metrics)
+        reconciler = Reconciler(store, pool, self.book, policy, metrics, secrets=secrets)
+        self.engine = Engine(store, pool, reconciler, Fanout([]), self.book, secrets)
         self.put(status=status or {})
         events = EventRecorder(self.kube, metrics, "test", lambda: self.now)
         self.writer = StatusWriter(self.kube, self.engine, metrics, events, interval=10.0, clock=lambda: self.now)

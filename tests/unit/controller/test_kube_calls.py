@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from pyroscope_operator.controller.data import ClusterData
 from pyroscope_operator.controller.kube import Kube, load_configuration, open_kube
 from pyroscope_operator.errors import ApiError, SettingsError
+from pyroscope_operator.model.data import DataRef
 from pyroscope_operator.model.ref import ObjectRef
 
 SHOP = ObjectRef("shop", "checkout")
@@ -419,3 +421,50 @@ async def test_the_usual_place_of_the_kubeconfig(tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube" / "config").write_text(kubeconfig("http://10.1.2.3:6443"))
     assert (await load_configuration()).host == "http://10.1.2.3:6443"
+
+
+# Secrets and ConfigMaps
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "answer", "data"),
+    [
+        ("Secret", "secrets", {"data": {"token": "aHVudGVyMgo=", "empty": ""}}, {"token": b"hunter2\n", "empty": b""}),
+        ("Secret", "secrets", {"data": None}, {}),
+        ("ConfigMap", "configmaps", {"data": {"ca": "ü"}, "binaryData": {"b": "/w=="}}, {"ca": "ü".encode(), "b": b"\xff"}),
+        ("ConfigMap", "configmaps", {}, {}),
+    ],
+)
+async def test_data_is_got_and_nothing_else(use: Use, kind: Any, path: str, answer: Any, data: dict[str, bytes]) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append((request.method, request.path_qs))
+        return web.json_response(answer)
+
+    async with api(handler, use) as kube:
+        assert await ClusterData(kube).read(DataRef(kind, "shop", "credentials")) == data
+    assert asked == [("GET", f"/api/v1/namespaces/shop/{path}/credentials")]
+
+
+@pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
+async def test_data_that_is_missing_or_refused(use: Use, kind: Any) -> None:
+    status = [404, 403, 500]
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response({"message": SECRET}, status=status.pop(0))
+
+    async with api(handler, use) as kube:
+        data, ref = ClusterData(kube), DataRef(kind, "shop", "credentials")
+        assert await data.read(ref) is None
+        assert (await refused(data.read(ref))).status == 403
+        assert (await refused(data.read(ref))).status == 500
+
+
+@pytest.mark.parametrize("answer", [{"data": {"token": "not base64!"}}, {"data": "x"}, {"data": {"token": 5}}, {"data": ["x"]}])
+async def test_data_that_is_none(use: Use, answer: Any) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(answer)
+
+    async with api(handler, use) as kube:
+        assert (await refused(ClusterData(kube).read(DataRef("Secret", "shop", "credentials")))).status == 0

@@ -9,6 +9,7 @@ from builders import EPOCH, MIB, container, manifest, only, pod
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Decision, Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.errors import FetchError
@@ -54,9 +55,10 @@ async def shown(objects: list[dict[str, Any]], health: dict[str, Health], *endpo
         store.put_object(ScrapeObject.from_manifest(raw))
     store.put_pod(pod(labels={"app": "web"}))
     store.put_pod(pod("portless", "shop", container("app"), ip="10.0.0.2"))
-    reconciler = Reconciler(store, pool, book, Policy(None, MIB), metrics)
-    reconciler.decision = fake.decision = reconciler.decide()
-    text = json.dumps(overview(Engine(store, pool, reconciler, cast("Fanout", FakeFanout(endpoints)), book)))
+    secrets = Secrets(store.changed, metrics)
+    reconciler = Reconciler(store, pool, book, Policy(None, MIB), metrics, secrets=secrets)
+    reconciler.decision = fake.decision = reconciler.decide(reconciler.judged())
+    text = json.dumps(overview(Engine(store, pool, reconciler, cast("Fanout", FakeFanout(endpoints)), book, secrets)))
     read: dict[str, Any] = json.loads(text)
     return read
 
