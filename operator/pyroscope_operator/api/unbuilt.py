@@ -17,7 +17,6 @@ UNBUILT: tuple[str, ...] = (
     "authorization",
     "basicAuth",
     "bearerTokenSecret",
-    "forwardTo",
     "headers",
     "labelLimit",
     "namespaceSelector.matchExpressions",

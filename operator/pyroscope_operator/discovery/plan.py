@@ -116,6 +116,7 @@ def _claims(wanted: Wanted, target: Target, body_limit: int) -> Iterator[_Claim]
             body_limit=min(body_limit, spec.body_limit(body_limit)),
             params=tuple(sorted((name, tuple(values)) for name, values in spec.params.items())),
             follow_redirects=spec.follow_redirects,
+            forward_to=spec.writes(wanted.ref.namespace),
         )
         yield rank, scrape
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pyroscope_operator.discovery.plan import ObjectPlan, Wanted, plan
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge
+from pyroscope_operator.engine.writes import WriteDecision, Writes
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.delivery import DeliveryBook
@@ -28,15 +30,21 @@ class Decision:
     verdicts: dict[ObjectRef, Verdict] = field(default_factory=dict)
     plans: dict[ObjectRef, ObjectPlan] = field(default_factory=dict)
     """Of the accepted objects that are not suspended."""
+    writes: WriteDecision = field(default_factory=WriteDecision)
+    forwards: dict[ObjectRef, tuple[ObjectRef, ...]] = field(default_factory=dict)
+    """The writes that get the profiles of each accepted object."""
 
 
 class Reconciler:
     """The one task that changes the scrape pool."""
 
-    def __init__(self, store: Store, pool: ScrapePool, book: DeliveryBook, policy: Policy, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, pool: ScrapePool, book: DeliveryBook, policy: Policy, metrics: Metrics, *, writes: Writes
+    ) -> None:
         self.decision = Decision()
         self._store = store
         self._pool = pool
+        self._writes = writes
         self._book = book
         self._policy = policy
         self._metrics = metrics
@@ -57,8 +65,10 @@ class Reconciler:
 
     async def reconcile(self) -> None:
         """Compute everything anew and bring the pool in step."""
+        await self._writes.look_up()
         with self._metrics.reconcile_seconds.time():
             decision = self.decide()
+        self._writes.sync(decision.writes)
         await self._pool.sync(scrape for mine in decision.plans.values() for scrape in mine.scrapes)
         for ref, mine in decision.plans.items():
             if mine.bug is not None:
@@ -69,11 +79,16 @@ class Reconciler:
     def decide(self) -> Decision:
         """Pure but for reading the store."""
         objects = self._store.objects
-        verdicts = {ref: judge(found, self._policy) for ref, found in objects.items()}
+        verdicts = {ref: judge(found, self._policy, self._store.writes) for ref, found in objects.items()}
         wanted = [
             Wanted(ref, found.created, found.spec)
             for ref, found in objects.items()
             if found.spec is not None and verdicts[ref].accepted
         ]
         generations = {ref: found.generation for ref, found in objects.items()}
-        return Decision(generations, verdicts, plan(wanted, self._store.pods_in, self._policy.body_limit))
+        plans = plan(wanted, self._store.pods_in, self._policy.body_limit)
+        return Decision(generations, verdicts, plans, self._writes.decide(), self._forwards(wanted))
+
+    def _forwards(self, wanted: Sequence[Wanted]) -> dict[ObjectRef, tuple[ObjectRef, ...]]:
+        default = (self._policy.default_write,) if self._policy.default_write else ()
+        return {one.ref: one.spec.writes(one.ref.namespace) or default for one in wanted}

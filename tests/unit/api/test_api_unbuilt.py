@@ -23,7 +23,6 @@ def asked(**fields: Any) -> list[str]:
         ({"targetLimit": 1}, "spec.targetLimit"),
         ({"labelLimit": 1}, "spec.labelLimit"),
         ({"sampling": {"percent": 1}}, "spec.sampling"),
-        ({"forwardTo": [{"name": "a"}]}, "spec.forwardTo"),
         ({"basicAuth": {"username": SECRET}}, "spec.basicAuth"),
         ({"authorization": {"credentials": SECRET}}, "spec.authorization"),
         (

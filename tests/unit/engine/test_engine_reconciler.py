@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from builders import EPOCH, MIB, manifest, only, pod
+from write_builder import FakeSecrets, no_fanout, writes
 
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine.engine import Engine
@@ -19,12 +20,14 @@ from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.push.delivery import DeliveryBook
-from pyroscope_operator.push.fanout import Fanout
+from pyroscope_operator.push.endpoint import FLAGS, EndpointKey
 from pyroscope_operator.scrape.health import Health
 from pyroscope_operator.scrape.pool import LoopState, ScrapePool
 
 CHECKOUT = ObjectRef("shop", "checkout")
 MEMORY = only("memory")
+
+HERE = EndpointKey(FLAGS, "default")
 
 
 class FakePool:
@@ -61,8 +64,10 @@ class World:
         self.store = self.pool.store = Store(self.metrics)
         pool = cast("ScrapePool", self.pool)
         policy = Policy(frozenset({"platform"}), MIB)
-        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics)
-        self.engine = Engine(self.store, pool, self.reconciler, Fanout([]), self.book)
+        self.fanout, self.secrets = no_fanout(self.metrics, self.book), FakeSecrets()
+        made = writes(self.store, self.fanout, self.secrets)
+        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics, writes=made)
+        self.engine = Engine(self.store, pool, self.reconciler, self.fanout, self.book)
 
     def put(self, name: str = "checkout", **fields: Any) -> None:
         made = manifest(name, **{"profilingConfig": MEMORY, **fields})
@@ -181,7 +186,7 @@ async def test_an_object_that_fails_does_not_stop_the_others(world: World, caplo
 async def test_deliveries_of_objects_that_are_gone_are_forgotten(world: World) -> None:
     gone, refused = ObjectRef("shop", "gone"), ObjectRef("shop", "refused")
     for source in (CHECKOUT, gone, refused):
-        world.book.record_sent(source, [], EPOCH)
+        world.book.record_sent(source, HERE, [], EPOCH)
     world.put()
     world.put("refused", port=0)
     await world.reconciler.reconcile()
@@ -217,7 +222,7 @@ async def test_observations_put_everything_about_an_object_together(world: World
     world.store.put_pod(pod())
     world.put()
     world.put("other", meta={"generation": 9}, port=0)
-    world.book.record_sent(CHECKOUT, [], EPOCH)
+    world.book.record_sent(CHECKOUT, HERE, [], EPOCH)
     await world.reconciler.reconcile()
     seen = world.engine.observations()
     mine, other = seen[CHECKOUT], seen[ObjectRef("shop", "other")]

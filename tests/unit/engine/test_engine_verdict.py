@@ -21,7 +21,6 @@ ASKING: dict[str, dict[str, Any]] = {
     "authorization": {"authorization": {"credentials": SECRET}},
     "basicAuth": {"basicAuth": {"password": SECRET}},
     "bearerTokenSecret": {"bearerTokenSecret": SECRET},
-    "forwardTo": {"forwardTo": [{"name": "team"}]},
     "headers": {"headers": [{"name": "X-Team", "value": "a"}]},
     "labelLimit": {"labelLimit": 20},
     "namespaceSelector.matchExpressions": {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
