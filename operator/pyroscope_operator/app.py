@@ -24,12 +24,14 @@ from pyroscope_operator.engine.reconciler import Reconciler
 from pyroscope_operator.engine.secrets import PERIOD, Secrets
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.engine.verdict import Policy
+from pyroscope_operator.engine.writes import Writes
 from pyroscope_operator.folders import Folders
 from pyroscope_operator.metrics import Metrics
-from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.delivery import DeliveryBook
+from pyroscope_operator.push.endpoint import FLAGS
 from pyroscope_operator.push.fanout import Fanout
-from pyroscope_operator.push.writer import SHUTDOWN, EndpointWriter
+from pyroscope_operator.push.memory import QueueMemory
+from pyroscope_operator.push.writer import SHUTDOWN
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
 from pyroscope_operator.scrape.room import Room
@@ -119,12 +121,20 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
         else frozenset(settings.privileged_namespaces or [settings.own_namespace]),
         body_limit=size.parse(settings.body_size_limit),
         cross_namespace_credentials=settings.cross_namespace_credentials,
+        default_write=settings.default,
     )
-    book, endpoint = DeliveryBook(), settings.endpoint()
+    book = DeliveryBook()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="profile") as executor:
         async with open_clients() as clients:
-            client = PushClient(endpoint, clients.of(endpoint.access))
-            fanout = Fanout([EndpointWriter(client, metrics, book, queue_bytes=size.parse(settings.queue_size))])
+            fanout = Fanout(
+                clients.of,
+                metrics,
+                book,
+                default=settings.default or FLAGS,
+                queue_bytes=size.parse(settings.queue_size),
+                memory=QueueMemory(size.parse(settings.queue_memory)),
+                grace=duration.parse(settings.shutdown_grace),
+            )
             bodies = Room(size.parse(settings.body_memory), "--body-memory")
             baselines = Room(size.parse(settings.baseline_memory), "--baseline-memory")
             metrics.body_memory.set_function(lambda: bodies.held)
@@ -136,7 +146,9 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
                 Fetcher(clients.of), fanout, metrics, bodies, baselines, workers, time.time, refusal.reread(store, secrets)
             )
             pool = ScrapePool(context)
-            yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics, secrets=secrets), fanout, book, secrets)
+            writes = Writes(store, fanout, secrets, settings.endpoint())
+            reconciler = Reconciler(store, pool, book, policy, metrics, secrets=secrets, writes=writes)
+            yield Engine(store, pool, reconciler, fanout, book, secrets)
 
 
 def _source(settings: Settings, engine: Engine, metrics: Metrics) -> Source:

@@ -14,7 +14,6 @@ from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 UNBUILT: tuple[str, ...] = (
     "annotations.mode",
     "annotations.prefix",
-    "forwardTo",
     "labelLimit",
     "namespaceSelector.matchExpressions",
     "namespaceSelector.matchLabels",

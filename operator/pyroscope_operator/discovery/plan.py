@@ -120,6 +120,7 @@ def _claims(wanted: Wanted, target: Target, body_limit: int) -> Iterator[_Claim]
             params=tuple(sorted((name, tuple(values)) for name, values in spec.params.items())),
             follow_redirects=spec.follow_redirects,
             access=wanted.access,
+            forward_to=spec.writes(wanted.ref.namespace),
         )
         yield rank, scrape
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from pyroscope_operator.engine.access import ReferenceProblem, Resolver, referen
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge
+from pyroscope_operator.engine.writes import WriteDecision, Writes
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.data import DataRef
 from pyroscope_operator.model.ref import ObjectRef
@@ -34,6 +35,9 @@ class Decision:
     verdicts: dict[ObjectRef, Verdict] = field(default_factory=dict)
     plans: dict[ObjectRef, ObjectPlan] = field(default_factory=dict)
     """Of the accepted objects that are not suspended."""
+    writes: WriteDecision = field(default_factory=WriteDecision)
+    forwards: dict[ObjectRef, tuple[ObjectRef, ...]] = field(default_factory=dict)
+    """The writes that get the profiles of each accepted object."""
 
 
 class Judged(NamedTuple):
@@ -47,13 +51,22 @@ class Reconciler:
     """The one task that changes the scrape pool."""
 
     def __init__(
-        self, store: Store, pool: ScrapePool, book: DeliveryBook, policy: Policy, metrics: Metrics, *, secrets: Secrets
+        self,
+        store: Store,
+        pool: ScrapePool,
+        book: DeliveryBook,
+        policy: Policy,
+        metrics: Metrics,
+        *,
+        secrets: Secrets,
+        writes: Writes,
     ) -> None:
         self.decision = Decision()
         self._secrets = secrets
         self._resolver = Resolver(secrets.lookup)
         self._store = store
         self._pool = pool
+        self._writes = writes
         self._book = book
         self._policy = policy
         self._metrics = metrics
@@ -75,9 +88,10 @@ class Reconciler:
     async def reconcile(self) -> None:
         """Compute everything anew and bring the pool in step."""
         judged = self.judged()  # as they are now: what comes while Secrets are read has its own turn
-        await self._secrets.ensure(_references(judged.values()))
+        await self._secrets.ensure(_references(judged.values()) | self._writes.references())
         with self._metrics.reconcile_seconds.time():
             decision = self.decide(judged)
+        self._writes.sync(decision.writes)
         await self._pool.sync(scrape for mine in decision.plans.values() for scrape in mine.scrapes)
         for ref, mine in decision.plans.items():
             if mine.bug is not None:
@@ -87,7 +101,7 @@ class Reconciler:
 
     def judged(self) -> dict[ObjectRef, Judged]:
         """Every object, with what is said of it by itself."""
-        return {ref: Judged(found, judge(found, self._policy)) for ref, found in self._store.objects.items()}
+        return {ref: Judged(found, judge(found, self._policy, self._store.writes)) for ref, found in self._store.objects.items()}
 
     def decide(self, judged: Mapping[ObjectRef, Judged]) -> Decision:
         """Pure but for reading pods and Secrets."""
@@ -102,7 +116,12 @@ class Reconciler:
                     wanted.append(Wanted(ref, found.created, found.spec, access))
         self._resolver.forget(judged.keys())
         generations = {ref: found.generation for ref, (found, _) in judged.items()}
-        return Decision(generations, verdicts, plan(wanted, self._store.pods_in, self._policy.body_limit))
+        plans = plan(wanted, self._store.pods_in, self._policy.body_limit)
+        return Decision(generations, verdicts, plans, self._writes.decide(), self._forwards(wanted))
+
+    def _forwards(self, wanted: Sequence[Wanted]) -> dict[ObjectRef, tuple[ObjectRef, ...]]:
+        default = (self._policy.default_write,) if self._policy.default_write else ()
+        return {one.ref: one.spec.writes(one.ref.namespace) or default for one in wanted}
 
 
 def _references(judged: Iterable[Judged]) -> frozenset[DataRef]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
@@ -9,11 +10,14 @@ from pyroscope_operator.api.unbuilt import unbuilt
 from pyroscope_operator.discovery import selector
 from pyroscope_operator.engine.access import credentials
 from pyroscope_operator.engine.store import ScrapeObject
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.endpoint import FLAGS
 
 PRIVILEGED = {"spec.namespaceSelector": "other namespaces", "spec.staticTargets": "targets that are no pods"}
 """What only objects in privileged namespaces may have: JSON path → in words."""
 CROSSING = "credentials are not sent to pods of other namespaces"
 _MAX_MESSAGE = 1024
+_WRITE_NOT_FOUND = "WriteNotFound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Policy:
     """Bytes of a profile, at most, compressed and uncompressed."""
     cross_namespace_credentials: bool = False
     """Whether pods of other namespaces may see the credentials of an object."""
+    default_write: ObjectRef | None = FLAGS
+    """Where the profiles of objects without forwardTo go: the flags' write, or a PyroscopeWrite; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +44,41 @@ class Verdict:
         return self.reason == "Accepted"
 
 
-def judge(found: ScrapeObject, policy: Policy) -> Verdict:
-    """The verdict on one object; a reason of the Accepted condition and a text with the fix."""
+ACCEPTED = Verdict("Accepted", "the object is valid")
+
+
+def invalid(message: str) -> Verdict:
+    """The verdict on an object whose spec is wrong."""
+    return Verdict("InvalidSpec", message if len(message) <= _MAX_MESSAGE else message[: _MAX_MESSAGE - 1] + "…")
+
+
+def judge(found: ScrapeObject, policy: Policy, writes: Container[ObjectRef] = ()) -> Verdict:
+    """The verdict on a PyroscopeScrape; a reason of the Accepted condition and a text with the fix.
+
+    `writes` are the PyroscopeWrites that exist.
+    """
     if found.spec is None:
-        message = found.problem.message if found.problem else "the object is invalid"
-        return Verdict("InvalidSpec", message if len(message) <= _MAX_MESSAGE else message[: _MAX_MESSAGE - 1] + "…")
+        return invalid(found.problem.message if found.problem else "the object is invalid")
     if missing := unbuilt(found.spec):
         return Verdict("NotImplemented", f"this release can't do {', '.join(missing)} yet: remove it from the object")
-    return _permitted(found.spec, found.ref.namespace, policy) or Verdict("Accepted", "the object is valid")
+    own = found.ref.namespace
+    return _permitted(found.spec, own, policy) or _written(found.spec.writes(own), policy.default_write, writes) or ACCEPTED
+
+
+def _written(names: Sequence[ObjectRef], default: ObjectRef | None, writes: Container[ObjectRef]) -> Verdict | None:
+    """Whether there is where the profiles are to go."""
+    if missing := [str(write) for write in names if write not in writes]:
+        return Verdict(
+            _WRITE_NOT_FOUND, f"spec.forwardTo: there is no PyroscopeWrite {', '.join(missing)}: create it or rename it"
+        )
+    if names or default == FLAGS:
+        return None
+    if default is None:
+        return Verdict(_WRITE_NOT_FOUND, "no default write: set spec.forwardTo or the operator's --pyroscope-url")
+    if default not in writes:
+        message = f"no default write: set spec.forwardTo, or create the PyroscopeWrite {default} (operator setting defaultWrite)"
+        return Verdict(_WRITE_NOT_FOUND, message)
+    return None
 
 
 def privileged_fields(spec: PyroscopeScrapeSpec, own: str) -> list[str]:

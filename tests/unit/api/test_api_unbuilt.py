@@ -23,7 +23,6 @@ def asked(**fields: Any) -> list[str]:
         ({"targetLimit": 1}, "spec.targetLimit"),
         ({"labelLimit": 1}, "spec.labelLimit"),
         ({"sampling": {"percent": 1}}, "spec.sampling"),
-        ({"forwardTo": [{"name": "a"}]}, "spec.forwardTo"),
         ({"namespaceSelector": {"matchLabels": {"a": "b"}}}, "spec.namespaceSelector.matchLabels"),
         (
             {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},

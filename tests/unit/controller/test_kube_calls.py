@@ -7,12 +7,14 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from pyroscope_operator.api.kinds import SCRAPE, WRITE, Kind
 from pyroscope_operator.controller.data import ClusterData
 from pyroscope_operator.controller.kube import Kube, load_configuration, open_kube
 from pyroscope_operator.errors import ApiError, SettingsError
@@ -91,13 +93,14 @@ async def refused(call: Awaitable[Any]) -> ApiError:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "kind", "path"),
     [
-        ("pod_uids", "/api/v1/pods"),
-        ("object_uids", "/apis/pyroscope-operator.dev/v1alpha1/pyroscopescrapes"),
+        ("pod_uids", (), "/api/v1/pods"),
+        ("object_uids", (SCRAPE,), "/apis/pyroscope-operator.dev/v1alpha1/pyroscopescrapes"),
+        ("object_uids", (WRITE,), "/apis/pyroscope-operator.dev/v1alpha1/pyroscopewrites"),
     ],
 )
-async def test_a_list_is_paged_through(use: Use, method: str, path: str) -> None:
+async def test_a_list_is_paged_through(use: Use, method: str, kind: tuple[Kind, ...], path: str) -> None:
     pages = {
         "": ([item("a", "1"), item("b", "2")], "t/1=="),
         "t/1==": ([], "t2"),
@@ -111,7 +114,7 @@ async def test_a_list_is_paged_through(use: Use, method: str, path: str) -> None
         return web.json_response({"metadata": {"continue": token} if token else {}, "items": items})
 
     async with api(handler, use) as kube:
-        listed = await getattr(kube, method)()
+        listed = await getattr(kube, method)(*kind)
     assert listed == {ObjectRef("shop", name): uid for name, uid in (("a", "1"), ("b", "2"), ("c", "3"))}
     assert [request.path for request in asked] == [path] * 3
     for request in asked:
@@ -146,10 +149,10 @@ async def test_refusals_carry_their_status(use: Use, status: int) -> None:
         return web.json_response({"kind": "Status", "message": SECRET}, status=status)
 
     async with api(handler, use) as kube:
-        for call in (kube.pod_uids, kube.object_uids):
+        for call in (kube.pod_uids, partial(kube.object_uids, WRITE)):
             error = await refused(call())
             assert (error.status, error.reason) == (status, "ApiServerRefused")
-        assert (await refused(kube.apply_status(SHOP, "u", {}))).status == status
+        assert (await refused(kube.apply_status(SCRAPE, SHOP, "u", {}))).status == status
         assert (await refused(kube.write_lease(SHOP, {"metadata": {}, "spec": {}}))).status == status
     # Our own loops try again, with our own waits; only the credentials are looked at once more.
     assert calls == 4 + (status == 401)
@@ -190,7 +193,7 @@ async def test_a_connection_that_breaks(use: Use) -> None:
 
     async with api(handler, use) as kube:
         assert (await refused(kube.pod_uids())).status == 0
-        assert (await refused(kube.object_uids())).status == 0
+        assert (await refused(kube.object_uids(SCRAPE))).status == 0
 
 
 async def test_nobody_listens(use: Use) -> None:
@@ -260,7 +263,7 @@ async def test_a_new_token_is_used_at_once(use: Use, token: Path) -> None:
         server.token = "new"
         await written(token, "new")
         assert await kube.pod_uids()
-        assert await kube.object_uids()
+        assert await kube.object_uids(SCRAPE)
     assert [given for _, given in server.asked] == ["old", "old", "new", "new"]
 
 
@@ -275,7 +278,7 @@ async def test_several_calls_that_meet_a_new_token_share_it(use: Use, token: Pat
         server.token = "new"
         await written(token, "new")
         server.slow = "pods"
-        calls = [asyncio.create_task(call()) for call in (kube.pod_uids, kube.object_uids, kube.pod_uids, kube.object_uids)]
+        calls = [asyncio.create_task(call()) for call in (kube.pod_uids, partial(kube.object_uids, SCRAPE)) * 2]
         assert [len(listed) for listed in await asyncio.gather(*calls)] == [1] * 4
     assert [given for _, given in server.asked] == ["old"] * 5 + ["new"] * 4
 
@@ -322,7 +325,7 @@ async def test_the_status_is_applied_by_the_server(use: Use) -> None:
         return web.json_response({})
 
     async with api(handler, use) as kube:
-        await kube.apply_status(SHOP, "uid-1", {"summary": "1/2"})
+        await kube.apply_status(SCRAPE, SHOP, "uid-1", {"summary": "1/2"})
     ((request, sent),) = asked
     assert request.method == "PATCH"
     assert request.path == "/apis/pyroscope-operator.dev/v1alpha1/namespaces/shop/pyroscopescrapes/checkout/status"

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from pyroscope_operator.api import API_VERSION
-from pyroscope_operator.api.crd import scrape_schema
+from pyroscope_operator.api.crd import object_schema
+from pyroscope_operator.api.kinds import SCRAPE
 from pyroscope_operator.check.judgement import judge
 
 ROOT = Path(__file__).parents[3]
@@ -45,7 +46,7 @@ def test_every_example_of_a_connection_is_accepted(shown: str) -> None:
 
 def test_every_field_of_a_connection_has_an_example() -> None:
     shown = "".join(CONNECTIONS)
-    fields = scrape_schema()["properties"]["spec"]["properties"]
+    fields = object_schema(SCRAPE)["properties"]["spec"]["properties"]
     rest = list(fields)[list(fields).index("basicAuth") :]
     for name in [*rest, *fields["tlsConfig"]["properties"], *fields["oauth2"]["properties"]]:
         assert f"{name}:" in shown or f"{name} " in shown, name
@@ -73,6 +74,6 @@ def test_the_fields_that_take_the_place_of_arguments_exist(row: list[str]) -> No
     for name in CODE.findall(row[-2]):
         if name.startswith("--"):
             continue
-        schema = scrape_schema()["properties"]["spec"]
+        schema = object_schema(SCRAPE)["properties"]["spec"]
         for part in name.split("."):
             schema = schema["properties"][part]

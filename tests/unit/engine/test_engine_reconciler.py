@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from builders import EPOCH, MIB, manifest, only, pod
+from write_builder import no_fanout, writes
 
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine import refusal
@@ -23,12 +24,14 @@ from pyroscope_operator.model.data import DataRef
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.push.delivery import DeliveryBook
-from pyroscope_operator.push.fanout import Fanout
+from pyroscope_operator.push.endpoint import FLAGS, EndpointKey
 from pyroscope_operator.scrape.health import Health
 from pyroscope_operator.scrape.pool import LoopState, ScrapePool
 
 CHECKOUT = ObjectRef("shop", "checkout")
 MEMORY = only("memory")
+
+HERE = EndpointKey(FLAGS, "default")
 
 
 class FakePool:
@@ -65,9 +68,11 @@ class World:
         self.store = self.pool.store = Store(self.metrics)
         pool = cast("ScrapePool", self.pool)
         policy = Policy(frozenset({"platform"}), MIB)
+        self.fanout = no_fanout(self.metrics, self.book)
         self.secrets = Secrets(self.store.changed, self.metrics, jitter=lambda: 0.0)
-        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics, secrets=self.secrets)
-        self.engine = Engine(self.store, pool, self.reconciler, Fanout([]), self.book, self.secrets)
+        made = writes(self.store, self.fanout, self.secrets)
+        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics, secrets=self.secrets, writes=made)
+        self.engine = Engine(self.store, pool, self.reconciler, self.fanout, self.book, self.secrets)
         self.data: dict[str, dict[str, bytes]] = {}
         self.read_names: list[str] = []
 
@@ -203,7 +208,7 @@ async def test_an_object_that_fails_does_not_stop_the_others(world: World, caplo
 async def test_deliveries_of_objects_that_are_gone_are_forgotten(world: World) -> None:
     gone, refused = ObjectRef("shop", "gone"), ObjectRef("shop", "refused")
     for source in (CHECKOUT, gone, refused):
-        world.book.record_sent(source, [], EPOCH)
+        world.book.record_sent(source, HERE, [], EPOCH)
     world.put()
     world.put("refused", port=0)
     await world.reconciler.reconcile()
@@ -239,7 +244,7 @@ async def test_observations_put_everything_about_an_object_together(world: World
     world.store.put_pod(pod())
     world.put()
     world.put("other", meta={"generation": 9}, port=0)
-    world.book.record_sent(CHECKOUT, [], EPOCH)
+    world.book.record_sent(CHECKOUT, HERE, [], EPOCH)
     await world.reconciler.reconcile()
     seen = world.engine.observations()
     mine, other = seen[CHECKOUT], seen[ObjectRef("shop", "other")]

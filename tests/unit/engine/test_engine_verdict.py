@@ -18,7 +18,6 @@ SECRET = {"name": "credentials", "key": "token"}
 ASKING: dict[str, dict[str, Any]] = {
     "annotations.mode": {"annotations": {"mode": "Require"}},
     "annotations.prefix": {"annotations": {"prefix": "example.com"}},
-    "forwardTo": {"forwardTo": [{"name": "team"}]},
     "labelLimit": {"labelLimit": 20},
     "namespaceSelector.matchExpressions": {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
     "namespaceSelector.matchLabels": {"namespaceSelector": {"matchLabels": {"team": ""}}},
