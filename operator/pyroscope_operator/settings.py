@@ -11,6 +11,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,11 +63,21 @@ def _port(listen: str) -> str:
     return listen
 
 
+def _networks(values: list[str]) -> list[str]:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            raise ValueError("must be CIDR ranges such as 10.0.0.0/8 or fd00::/8, several with commas in between") from None
+    return values
+
+
 Seconds = Annotated[str, _checked(duration.parse, 0, "0s")]
 """A Go duration."""
 Period = Annotated[str, _checked(duration.parse, 1, "1s")]
 """A Go duration after which something is done again and again."""
 Bytes = Annotated[str, _checked(size.parse, 1, "1B")]
+Networks = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_networks)]
 Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 
 
@@ -128,6 +139,12 @@ class Settings(BaseSettings):
     """Bytes for what cumulative profiles are compared with: about 200 for each sample of each memory, mutex and block profile."""
     privileged_namespaces: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """Namespaces whose objects may select pods of other namespaces and name static targets. Default: the operator's own."""
+    allow_destinations: Networks = []
+    """CIDR ranges that URLs named in objects (writes, tokenUrl, proxyUrl, redirects) may lead to, whatever else is denied."""
+    deny_destinations: Networks = []
+    """CIDR ranges that they may not lead to, besides loopback, link-local, multicast and metadata addresses."""
+    max_connections: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    """Outgoing HTTP connections at a time."""
     namespace: str = ""
     """The operator's own namespace, where its Lease is. Default: that of the pod, else default."""
     name: str = "pyroscope-operator"
