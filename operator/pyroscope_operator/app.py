@@ -40,6 +40,7 @@ from pyroscope_operator.scrape.workers import Workers
 from pyroscope_operator.settings import Settings
 from pyroscope_operator.standalone import Files
 from pyroscope_operator.transport.clients import open_clients
+from pyroscope_operator.transport.destination import destinations
 from pyroscope_operator.transport.loop import closed
 from pyroscope_operator.web.server import Pages, serve
 
@@ -125,7 +126,8 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
     )
     book = DeliveryBook()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="profile") as executor:
-        async with open_clients() as clients:
+        policy_of_urls = destinations(settings.allow_destinations, settings.deny_destinations, by_default=not settings.standalone)
+        async with open_clients(metrics, destinations=policy_of_urls, max_connections=settings.max_connections) as clients:
             fanout = Fanout(
                 clients.of,
                 metrics,

@@ -22,6 +22,7 @@ class Metrics:
         self._scraping()
         self._delta()
         self._pushing()
+        self._connecting()
         self._controlling()
         self._tasks = self._gauge("event_loop_tasks", "Tasks of an event loop: main, or that of the watches.", "loop")
         ProcessCollector(registry=self.registry)
@@ -120,6 +121,14 @@ class Metrics:
             *(self.profiles_dropped, self.push_retries, self.queue_bytes, self.queue_profiles),
         ):
             metric.remove_by_labels(where)
+
+    def _connecting(self) -> None:
+        self.transport_clients = self._gauge("transport_clients", "Different TLS settings and proxies that are in use.")
+        self.tls_contexts = self._gauge("tls_contexts", "TLS contexts held: certificates and authorities that differ.")
+        self.connections = self._gauge("connections", "Outgoing HTTP connections, open or being opened, by engine.", "engine")
+        self.token_requests = self._counter(
+            "oauth2_token_requests_total", "OAuth 2.0 tokens asked for, by result (ok, or the reason of the failure).", "result"
+        )
 
     def _controlling(self) -> None:
         self.pods = self._gauge("pods", "Pods known from the watch.")

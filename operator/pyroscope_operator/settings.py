@@ -12,6 +12,7 @@ import re
 import socket
 import uuid
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,11 +71,21 @@ def _object(name: str | None) -> str | None:
     return name
 
 
+def _networks(values: list[str]) -> list[str]:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            raise ValueError("must be CIDR ranges such as 10.0.0.0/8 or fd00::/8, several with commas in between") from None
+    return values
+
+
 Seconds = Annotated[str, _checked(duration.parse, 0, "0s")]
 """A Go duration."""
 Period = Annotated[str, _checked(duration.parse, 1, "1s")]
 """A Go duration after which something is done again and again."""
 Bytes = Annotated[str, _checked(size.parse, 1, "1B")]
+Networks = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_networks)]
 Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 
 
@@ -142,6 +153,12 @@ class Settings(BaseSettings):
     """Namespaces whose objects may select pods of other namespaces and name static targets. Default: the operator's own."""
     cross_namespace_credentials: bool = False
     """Send the credentials of an object (authentication, headers, client certificate) to pods of other namespaces, too."""
+    allow_destinations: Networks = []
+    """CIDR ranges that URLs named in objects (writes, tokenUrl, proxyUrl, redirects) may lead to, whatever else is denied."""
+    deny_destinations: Networks = []
+    """CIDR ranges that they may not lead to, besides loopback, link-local, multicast and metadata addresses."""
+    max_connections: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    """Outgoing HTTP connections at a time."""
     namespace: str = ""
     """The operator's own namespace, where its Lease is. Default: that of the pod, else default."""
     name: str = "pyroscope-operator"

@@ -15,6 +15,7 @@ from pyroscope_operator.api.tls import Tls
 from pyroscope_operator.errors import OperatorError
 from pyroscope_operator.model.access import DIRECT, Access, OAuth2Settings, ProxySettings, TlsSettings, basic, is_header_value
 from pyroscope_operator.model.data import DataRef
+from pyroscope_operator.transport.tls import check_tls
 
 Lookup = Callable[[DataRef], Mapping[str, bytes]]
 """The data of a Secret or ConfigMap; raises ReferenceProblem where there is none."""
@@ -206,15 +207,9 @@ def _tls(tls: Tls | None, read: _Reader, path: str) -> TlsSettings:
         min_version=tls.min_version,
         max_version=tls.max_version,
     )
-    if problem := _check_tls(settings):
+    if problem := check_tls(settings):
         raise ReferenceProblem(INVALID_SECRET, f"{path}: {problem}")
     return settings
-
-
-def _check_tls(settings: TlsSettings) -> str:
-    """Why these settings can't be used; empty when they can. The place for `transport.tls.check_tls`."""
-    del settings
-    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import trustme
 from builders import spec
 
 from pyroscope_operator.engine.access import ReferenceProblem, Resolver, credentials, references, resolve
 from pyroscope_operator.model.access import DIRECT, Access, OAuth2Settings, ProxySettings, TlsSettings, basic
 from pyroscope_operator.model.data import DataRef
 
-CERT = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
-KEY = "-----BEGIN EC PRIVATE KEY-----\nMII=\n-----END EC PRIVATE KEY-----\n"
+_LEAF = trustme.CA().issue_cert("client.example.com")
+CERT = _LEAF.cert_chain_pems[0].bytes().decode()
+KEY = _LEAF.private_key_pem.bytes().decode()
 PRIVATE = "hunter2"
 DATA: dict[DataRef, dict[str, bytes]] = {
     DataRef("Secret", "shop", "credentials"): {
