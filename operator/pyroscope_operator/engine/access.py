@@ -25,6 +25,9 @@ SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
 SECRET_UNREADABLE = "SecretUnreadable"  # noqa: S105
 INVALID_SECRET = "InvalidSecret"  # noqa: S105
 
+REASONS = frozenset({SECRET_NOT_FOUND, SECRET_UNREADABLE, INVALID_SECRET})
+"""Reasons of a ReferenceProblem."""
+
 
 class ReferenceProblem(OperatorError):
     """Something that an object refers to can't be used. `reason` is one of the condition Accepted:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from pyroscope_operator.discovery.plan import ObjectPlan, Wanted, plan
-from pyroscope_operator.engine.access import ReferenceProblem, Resolver, references
+from pyroscope_operator.engine.access import REASONS, ReferenceProblem, Resolver, references
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge
@@ -82,8 +82,15 @@ class Reconciler:
         for ref, mine in decision.plans.items():
             if mine.bug is not None:
                 _LOG.error("nothing of %s is scraped: a bug of the operator", ref, exc_info=mine.bug, extra={"object": str(ref)})
+        self._tell(decision.verdicts)
         self.decision = decision
         self._book.forget(decision.verdicts.keys())
+
+    def _tell(self, verdicts: Mapping[ObjectRef, Verdict]) -> None:
+        """Log what keeps an object from being scraped though it is valid: without a cluster there is no status to look at."""
+        for ref, verdict in verdicts.items():
+            if verdict.reason in REASONS and self.decision.verdicts.get(ref) != verdict:
+                _LOG.warning("not accepted: %s: %s", verdict.reason, verdict.message, extra={"object": str(ref)})
 
     def judged(self) -> dict[ObjectRef, Judged]:
         """Every object, with what is said of it by itself."""

@@ -140,11 +140,10 @@ class Secrets:
     def lookup(self, ref: DataRef) -> Mapping[str, bytes]:
         """The data as last read. Raises ReferenceProblem."""
         entry = self._entries.get(ref)
-        if entry is None:
-            raise _not_read(ref)
-        if entry.data is None:
-            raise entry.problem or _not_read(ref)
-        return entry.data
+        if entry is not None and entry.data is not None:
+            return entry.data
+        problem = (entry and entry.problem) or _not_read(ref)
+        raise ReferenceProblem(problem.reason, problem.message)  # a new one: each raise makes its traceback longer
 
     async def reread(self, refs: Iterable[DataRef]) -> bool:
         """Read these now, unless it was just done; tells whether any has changed."""
