@@ -105,7 +105,8 @@ def account(cluster: Cluster) -> Account:
 def operator(cluster: Cluster, receiver: Receiver, account: Account, folder: Path) -> Iterator[Operator]:
     """With the rights that it needs: get, neither list nor watch."""
     kubeconfig = account.kubeconfig(folder / "token")
-    operator = Operator(folder, "--pyroscope-url", receiver.url, "--status-interval", "1s", kubeconfig=kubeconfig)
+    flags = ("--pyroscope-url", receiver.url, "--status-interval", "1s", "--log-level", "debug")  # even then, no value is told
+    operator = Operator(folder, *flags, kubeconfig=kubeconfig)
     operator.wait_ready()
     yield operator
     assert operator.stop() == 0, operator.log_tail()

@@ -19,6 +19,7 @@ from pyroscope_operator.model.data import DataRef
 Lookup = Callable[[DataRef], Mapping[str, bytes]]
 """The data of a Secret or ConfigMap; raises ReferenceProblem where there is none."""
 
+_FIELDS = tuple(HttpClient.model_fields)
 _Kind = Literal["Secret", "ConfigMap"]
 
 SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
@@ -39,7 +40,7 @@ class ReferenceProblem(OperatorError):
 
 def references(client: HttpClient, namespace: str) -> frozenset[DataRef]:
     """What `client`, part of an object in `namespace`, refers to."""
-    fields = (getattr(client, name) for name in HttpClient.model_fields)
+    fields = [value for name in _FIELDS if isinstance(value := getattr(client, name), ApiModel | tuple)]
     return frozenset(DataRef(kind, namespace, name) for value in fields for kind, name in _names(value))
 
 

@@ -78,6 +78,8 @@ class Reconciler:
         await self._secrets.ensure(_references(judged.values()))
         with self._metrics.reconcile_seconds.time():
             decision = self.decide(judged)
+        failing = (item for ref, item in judged.items() if item.verdict.accepted and not decision.verdicts[ref].accepted)
+        self._secrets.doubt(_references(failing))
         await self._pool.sync(scrape for mine in decision.plans.values() for scrape in mine.scrapes)
         for ref, mine in decision.plans.items():
             if mine.bug is not None:
