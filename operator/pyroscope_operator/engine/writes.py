@@ -49,9 +49,11 @@ class Writes:
         self._resolver = Resolver(secrets.lookup)
         fanout.renew = self.renew
 
-    def references(self) -> frozenset[DataRef]:
-        """What the writes refer to."""
-        return frozenset(ref for write in self._store.writes.values() for ref in _references(write))
+    def references(self, *, failing: WriteDecision | None = None) -> frozenset[DataRef]:
+        """What the writes refer to; with `failing`, only those that are not accepted there."""
+        found = self._store.writes.items()
+        writes = [write for ref, write in found if failing is None or not failing.verdicts[ref].accepted]
+        return frozenset(ref for write in writes for ref in _references(write))
 
     def decide(self) -> WriteDecision:
         """Pure but for reading the store and the Secrets."""

@@ -274,7 +274,7 @@ def two_objects(world: World, **fields: Any) -> None:
 
 
 @pytest.mark.looptime
-async def test_a_missing_secret_concerns_nobody_else_and_mends_itself(world: World) -> None:
+async def test_a_missing_secret_concerns_nobody_else_and_mends_itself(world: World, caplog: pytest.LogCaptureFixture) -> None:
     two_objects(world)
     async with world.running():
         await asyncio.sleep(1)
@@ -284,11 +284,14 @@ async def test_a_missing_secret_concerns_nobody_else_and_mends_itself(world: Wor
         )
         assert world.verdict("open")[0] == "Accepted"
         assert (len(world.access_of("guarded")), len(world.access_of("open"))) == (0, 1)
+        world.put("open", selector={"matchLabels": {"app": "open"}}, meta={"generation": 2})
+        await asyncio.sleep(1)
+        assert [record.message for record in caplog.records] == [f"not accepted: {': '.join(world.verdict('guarded'))}"]
         world.data["credentials"] = {"other": b"hunter2"}
         await asyncio.sleep(6)
         assert world.verdict("guarded")[1].startswith("Secret shop/credentials has no key token")
         world.data["credentials"] = {"token": b"hunter2"}
-        await asyncio.sleep(31)
+        await asyncio.sleep(6)
         assert world.verdict("guarded")[0] == "Accepted"
         assert world.access_of("guarded") == [Access(authorization="Bearer hunter2")]
 
