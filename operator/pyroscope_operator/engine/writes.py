@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,8 @@ from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.endpoint import FLAGS, WriteEndpoint
 from pyroscope_operator.push.fanout import Fanout
+
+_LOG = logging.getLogger(__name__)
 
 MAX_ENDPOINTS = 200
 """Endpoints of all writes together: each has a worker and a queue."""
@@ -116,6 +119,9 @@ def judge_write(found: WriteObject, resolver: Resolver) -> tuple[Verdict, Endpoi
         return Verdict(problem.reason, problem.message), ()
     except SettingsError as error:
         return invalid(f"spec.endpoints: {error.message}"), ()
+    except Exception as bug:  # on one object: it must not keep the others from what they want
+        _LOG.error("%s is not accepted: a bug of the operator", found.ref, exc_info=bug, extra={"object": str(found.ref)})
+        return Verdict("InternalError", f"a bug of the operator ({type(bug).__name__}), see its log"), ()
 
 
 def endpoints_of(ref: ObjectRef, spec: PyroscopeWriteSpec, resolver: Resolver) -> Endpoints:
