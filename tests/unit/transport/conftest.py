@@ -1,0 +1,12 @@
+"""Puts this folder on sys.path, and runs its tests on both event loops: that of production and that of other tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from pyroscope_operator.transport.loop import Loop
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": Loop, "asyncio": asyncio.new_event_loop}
