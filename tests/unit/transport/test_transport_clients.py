@@ -122,5 +122,3 @@ async def test_a_name_that_is_not_known(http2: bool) -> None:
             await get(clients, Access(tls=trusting(), http2=http2), "https://nobody.invalid/")
     assert never_connected(caught.value)
     assert cause(caught.value) == "name not resolved"
-
-

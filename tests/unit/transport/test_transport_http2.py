@@ -176,7 +176,10 @@ async def test_cancelled_while_connecting(after: float) -> None:
 
 async def test_cut_off_within_the_body() -> None:
     head = frame(1, b"\x88", flags=4, stream=1)
-    async with hostile_http2(head + frame(0, b"x" * 100, stream=1) + frame(7, bytes(8))) as url, open_clients(Metrics()) as clients:
+    async with (
+        hostile_http2(head + frame(0, b"x" * 100, stream=1) + frame(7, bytes(8))) as url,
+        open_clients(Metrics()) as clients,
+    ):
         with pytest.raises(Truncated):
             await get(clients, ACCESS, url)
 
@@ -184,14 +187,11 @@ async def test_cut_off_within_the_body() -> None:
 # Hostile servers
 
 
-
 def headers(*fields: tuple[str, str]) -> bytes:
     """An answer's head of these, in as many frames as it takes."""
     block = hpack.Encoder().encode([(":status", "200"), *fields])
     parts = [block[start : start + 16384] for start in range(0, len(block), 16384)]
-    return b"".join(
-        frame(9 if n else 1, part, flags=4 if n == len(parts) - 1 else 0, stream=1) for n, part in enumerate(parts)
-    )
+    return b"".join(frame(9 if n else 1, part, flags=4 if n == len(parts) - 1 else 0, stream=1) for n, part in enumerate(parts))
 
 
 HEAD = headers()
@@ -257,5 +257,3 @@ async def test_hostile_http1_holds_up_nobody() -> None:
     async with talking(talk, server_context()) as (host, port), open_clients(Metrics()) as clients:
         with pytest.raises(httpx.RemoteProtocolError):
             await get(clients, ACCESS, f"https://{host}:{port}/")
-
-

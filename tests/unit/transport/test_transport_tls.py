@@ -187,5 +187,3 @@ async def test_credentials_share_connections() -> None:
             assert await get(clients, access, server.url) == (200, b"hello")
         assert len(server.peers) == 1
         assert [r.headers["Authorization"] for r in server.requests] == ["Bearer 0", "Bearer 1", "Bearer 2"]
-
-

@@ -178,7 +178,12 @@ async def test_no_answer_in_time() -> None:
         (200, b'{"access_token": 5}', "TokenUnavailable", "the answer of tokenUrl holds no access_token"),
         (200, b'{"access_token": ""}', "TokenUnavailable", "the answer of tokenUrl holds no access_token"),
         (200, b'{"access_token": "a\\r\\nX: s3cr3t"}', "TokenUnavailable", "the answer of tokenUrl holds no access_token"),
-        (200, b'{"access_token": "a", "token_type": "mac"}', "TokenUnavailable", "tokenUrl gives tokens of another type than Bearer"),
+        (
+            200,
+            b'{"access_token": "a", "token_type": "mac"}',
+            "TokenUnavailable",
+            "tokenUrl gives tokens of another type than Bearer",
+        ),
         (200, b" " * 70_000, "TokenUnavailable", "the answer of tokenUrl is larger than 65536 bytes"),
     ],
 )
