@@ -13,7 +13,7 @@ import httpx
 
 from pyroscope_operator.errors import AccessError
 from pyroscope_operator.metrics import Metrics
-from pyroscope_operator.model.access import Access, OAuth2Settings
+from pyroscope_operator.model.access import Access, OAuth2Settings, ProxySettings
 from pyroscope_operator.transport.destination import ANYWHERE, Destinations
 from pyroscope_operator.transport.faults import NETWORK_ERRORS, TOO_MANY_CLIENTS, access_error
 from pyroscope_operator.transport.lane import Lane, LaneKey
@@ -79,8 +79,12 @@ class Clients:
         """The answer to `request`, which has all its headers."""
         proxy = proxy_for(access.proxy, request.url, self._environment)
         if request.url.scheme == "http" and proxy is None:
-            return await self._plain[access.guarded].handle_async_request(request)
+            return await self.plain(access).handle_async_request(request)
         return await (await self._lane(LaneKey(access.tls, access.http2, access.guarded, proxy))).send(request)
+
+    def plain(self, access: Access) -> httpx.AsyncBaseTransport:
+        """For http:// without a proxy: it never ends before the clients do."""
+        return self._plain[access.guarded]
 
     def tokens(self, settings: OAuth2Settings) -> TokenSource:
         """The source of tokens that all with these settings share."""
@@ -150,9 +154,12 @@ class Way(httpx.AsyncBaseTransport):
             *([("Authorization", access.authorization)] if access.authorization is not None else []),
         ]
         self._is_bare = not self._headers and access.oauth2 is None and access.tls.server_name is None
+        self._shortcut = clients.plain(access) if self._is_bare and access.proxy == ProxySettings() else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:
+            if self._shortcut is not None and request.url.scheme == "http":
+                return await self._shortcut.handle_async_request(request)
             if self._is_bare:
                 return await self._clients.send(self._access, request)
             if self._access.oauth2 is None:

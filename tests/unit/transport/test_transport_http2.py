@@ -253,6 +253,7 @@ async def test_hostile_http1_holds_up_nobody() -> None:
         while True:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
             await writer.drain()
+            await asyncio.sleep(0)
 
     async with talking(talk, server_context()) as (host, port), open_clients(Metrics()) as clients:
         with pytest.raises(httpx.RemoteProtocolError):
