@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pyroscope_operator.api import duration
@@ -52,9 +52,9 @@ class Writes:
         self._refers = False
         fanout.renew = self.renew
 
-    async def look_up(self) -> None:
-        """Have at hand what the writes refer to."""
-        found = frozenset(ref for write in self._store.writes.values() for ref in _references(write))
+    async def look_up(self, more: Iterable[DataRef] = ()) -> None:
+        """Have at hand what the writes refer to, and `more`; nothing else is needed."""
+        found = frozenset(ref for write in self._store.writes.values() for ref in _references(write)) | frozenset(more)
         if found or self._refers:
             await self._secrets.ensure(found)
         self._refers = bool(found)
