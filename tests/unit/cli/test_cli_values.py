@@ -155,3 +155,19 @@ def test_help_names_flags_and_no_flag_for_secrets(capsys: pytest.CaptureFixture[
     assert "--write-password-file" in text
     assert "--write-password " not in text
     assert "--write-bearer-token " not in text
+
+
+def test_destinations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYROSCOPE_OPERATOR_DENY_DESTINATIONS", "10.0.0.0/8, fd00::/8")
+    settings = read_settings([URL, "--allow-destinations=10.1.0.0/16", "--max-connections=500"])
+    assert settings.allow_destinations == ["10.1.0.0/16"]
+    assert settings.deny_destinations == ["10.0.0.0/8", "fd00::/8"]
+    assert settings.max_connections == 500
+
+
+@pytest.mark.parametrize("flag", ["allow-destinations", "deny-destinations"])
+@pytest.mark.parametrize("text", [SECRET, "10.0.0.1/8", "10.0.0.0/33"])
+def test_destinations_that_are_no_ranges(flag: str, text: str) -> None:
+    assert wrong(f"--{flag}={text}") == (
+        f"--{flag}: must be CIDR ranges such as 10.0.0.0/8 or fd00::/8, several with commas in between"
+    )
