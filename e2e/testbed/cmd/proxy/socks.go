@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"strings"
+
+	"github.com/armon/go-socks5"
+)
+
+// newSocks is a SOCKS5 proxy; who has no credentials that it likes is not logged.
+func newSocks(o options, connections *connectionLog) (*socks5.Server, error) {
+	config := &socks5.Config{
+		Rules:  socksRules{o.denied, connections},
+		Logger: log.New(io.Discard, "", 0),
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	}
+	if user, password, asked := strings.Cut(o.basic, ":"); asked {
+		config.Credentials = socks5.StaticCredentials{user: password}
+	}
+	return socks5.New(config)
+}
+
+type socksRules struct {
+	denied      string
+	connections *connectionLog
+}
+
+// Allow is asked for every connection.
+func (s socksRules) Allow(ctx context.Context, request *socks5.Request) (context.Context, bool) {
+	target := request.DestAddr.Address()
+	host, _, _ := net.SplitHostPort(target)
+	allowed := request.Command == socks5.ConnectCommand && host != s.denied
+	s.connections.add(connection{Way: "socks", Client: request.RemoteAddr.Address(), Target: target, Allowed: allowed})
+	return ctx, allowed
+}
