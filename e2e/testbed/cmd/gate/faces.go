@@ -123,7 +123,11 @@ func (g *gate) redirectFaces() map[string]face {
 		"redirect-elsewhere":     {guard: open, leads: to("http", "elsewhere"), status: http.StatusTemporaryRedirect},
 		"redirect-elsewhere-308": {guard: open, leads: to("http", "elsewhere"), status: http.StatusPermanentRedirect},
 		"redirect-elsewhere-302": {guard: open, leads: to("http", "elsewhere"), status: http.StatusFound},
-		"redirect-up":            {guard: open, leads: to("https", "tls"), status: http.StatusTemporaryRedirect},
+		"redirect-loopback": {
+			guard: open, status: http.StatusTemporaryRedirect,
+			leads: func(r *http.Request) string { return "http://127.0.0.1:9" + r.URL.RequestURI() },
+		},
+		"redirect-up": {guard: open, leads: to("https", "tls"), status: http.StatusTemporaryRedirect},
 		"redirect-down": {
 			tls: secure.tls, protocols: secure.protocols,
 			guard: open, leads: to("http", "plain"), status: http.StatusTemporaryRedirect,

@@ -344,6 +344,9 @@ func TestTokensEnd(t *testing.T) {
 	}
 	short := authorization("Bearer " + answer["access_token"].(string))
 	b.post("/-/tokens", map[string]any{"lifeSeconds": 100})
+	if _, answer = b.token("token", nil, "client", "s&cret", url.Values{"life": {"7s"}}); answer["expires_in"] != 7.0 {
+		t.Error(answer)
+	}
 	_, answer = b.token("token", nil, "client", "s&cret", url.Values{})
 	long := authorization("Bearer " + answer["access_token"].(string))
 	for end := time.Now().Add(3 * time.Second); ; time.Sleep(50 * time.Millisecond) {
@@ -377,6 +380,7 @@ func TestRedirects(t *testing.T) {
 		"redirect-up":            {307, "https://" + b.addresses["tls"] + goroutine},
 		"redirect-down":          {307, "http://" + b.addresses["plain"] + goroutine},
 		"redirect-endless":       {307, goroutine},
+		"redirect-loopback":      {307, "http://127.0.0.1:9" + goroutine},
 	} {
 		var config *tls.Config
 		if face == "redirect-down" {

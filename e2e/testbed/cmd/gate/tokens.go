@@ -69,11 +69,16 @@ func clientOf(r *http.Request) (id, secret string, err error) {
 	return id, secret, nil
 }
 
-// ServeHTTP gives a token.
+// ServeHTTP gives a token. The parameter `life`, a duration, is for tests that share the server
+// with others: it goes before what was configured.
 func (t *tokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t.mu.Lock()
-	t.manager.SetClientTokenCfg(&manage.Config{AccessTokenExp: t.life})
-	t.mu.Unlock()
+	defer t.mu.Unlock()
+	life := t.life
+	if wanted, err := time.ParseDuration(r.PostFormValue("life")); err == nil {
+		life = wanted
+	}
+	t.manager.SetClientTokenCfg(&manage.Config{AccessTokenExp: life})
 	_ = t.server.HandleTokenRequest(w, r) // it has answered
 }
 
