@@ -103,13 +103,13 @@ def oauth2(url: str = "http://$token/", key: str = "secret", **more: Any) -> Spe
     return {"oauth2": {"clientId": client, "clientSecret": secret("oauth2", key), "tokenUrl": url, **more}}
 
 
-def tls(ca: str = "ca.crt", **more: Any) -> dict[str, Any]:
+def tls(authority: str = "ca.crt", /, **more: Any) -> dict[str, Any]:
     """A tlsConfig with a CA from a ConfigMap, unless it is empty."""
-    return {**({"ca": {"configMap": {"name": "public", "key": ca}}} if ca else {}), **more}
+    return {**({"ca": {"configMap": {"name": "public", "key": authority}}} if authority else {}), **more}
 
 
-def https(ca: str = "ca.crt", *, enable_http2: bool = True, **more: Any) -> Spec:
-    return {"scheme": "https", "enableHTTP2": enable_http2, "tlsConfig": tls(ca, **more)}
+def https(authority: str = "ca.crt", /, *, enable_http2: bool = True, **more: Any) -> Spec:
+    return {"scheme": "https", "enableHTTP2": enable_http2, "tlsConfig": tls(authority, **more)}
 
 
 def client(name: str = "tls", key: str = "") -> dict[str, Any]:
