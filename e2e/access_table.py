@@ -125,11 +125,11 @@ def prefix(path: str) -> Spec:
     return {"profilingConfig": {"pathPrefix": path}}
 
 
-_BASIC = "Basic " + base64.b64encode(f"scraper:{RIGHT}".encode()).decode()
+BASIC = "Basic " + base64.b64encode(f"scraper:{RIGHT}".encode()).decode()
 _HEADERS_ABSENT = {"Authorization": "", "X-Key": ""}
 
 AUTHENTICATION = (
-    Row("basic", "basic", UP, basic(), seen={"Authorization": _BASIC}),
+    Row("basic", "basic", UP, basic(), seen={"Authorization": BASIC}),
     Row("basic-pod", "basic", UP, basic(), pods=1),
     Row("basic-wrong", "basic", "Unauthorized", basic("wrong")),
     Row("basic-absent", "basic", "Unauthorized", {}),
@@ -205,7 +205,7 @@ TLS = (
     Row("http2-only", "h2-only", UP, https(), seen={"proto": "HTTP/2.0"}),
     Row("http2-only-off", "h2-only", "TLSFailed", https(enable_http2=False)),
     Row("http2-not-offered", "http1", UP, https(), seen={"proto": "HTTP/1.1"}),
-    Row("basic-over-tls", "tls", UP, {**https(), **basic()}, seen={"Authorization": _BASIC, "proto": "HTTP/2.0"}),
+    Row("basic-over-tls", "tls", UP, {**https(), **basic()}, seen={"Authorization": BASIC, "proto": "HTTP/2.0"}),
 )
 
 PROXIES = (
