@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from e2e.access_table import (
-    BASIC,
     API_KEY,
+    BASIC,
     BEARER,
     KEY,
     PROXY_PASSWORD,
