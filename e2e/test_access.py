@@ -139,16 +139,25 @@ def _check_up(cluster: Cluster, receiver: Receiver, doors: Doors, row: Row) -> N
         assert {one["header"].get(key, "") if key[0].isupper() else one[key] for one in entries} == {value}, key
 
 
-def test_at_most_one_authentication(cluster: Cluster) -> None:
-    both = {"basicAuth": {"username": secret("a", "b")}, "bearerTokenSecret": secret("a", "b")}
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        (
+            {"basicAuth": {"username": secret("a", "b")}, "bearerTokenSecret": secret("a", "b")},
+            "at most one of basicAuth, authorization, oauth2 and bearerTokenSecret may be set: remove the others",
+        ),
+        ({"proxyUrl": "http://me:geheim@127.0.30.1:1"}, "of host and port only: no user, no password"),
+    ],
+    ids=["two-authentications", "password-in-proxyUrl"],
+)
+def test_the_api_server_refuses(cluster: Cluster, spec: dict[str, Any], says: str) -> None:
     manifest = {
         "apiVersion": "pyroscope-operator.dev/v1alpha1",
         "kind": "PyroscopeScrape",
-        "metadata": {"name": "two", "namespace": _PODS},
-        "spec": {"selector": {}, **both},
+        "metadata": {"name": "refused", "namespace": _PODS},
+        "spec": {"selector": {}, **spec},
     }
-    refused = cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest), check=False)
-    assert "at most one of basicAuth, authorization, oauth2 and bearerTokenSecret may be set: remove the others" in refused
+    assert says in cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest), check=False)
 
 
 # More than one object and one moment
@@ -208,12 +217,13 @@ def test_proxies_were_asked_by_those_who_said_so(doors: Doors) -> None:
     """And by nobody else, though the environment of the operator names one."""
     faces = doors.gate.faces
     wanted = {
-        "forward": {"plain", "basic", "key", "token"},
-        "connect": {"tls", "tls13", "wrong-name"},
+        "forward": {"plain", "basic", "token"},
+        "connect": {"tls", "wrong-name"},
         "socks": {"plain", "tls"},
     }
     for way, names in wanted.items():
         assert doors.proxy.targets(way) == {faces[name] for name in names}, way
+    assert doors.login_proxy.targets() == {faces["key"], faces["tls13"]}
     assert _token_requests(doors, "proxy")
 
 

@@ -7,7 +7,6 @@ from e2e.access_table import (
     BASIC,
     BEARER,
     KEY,
-    PROXY_PASSWORD,
     UP,
     Row,
     Spec,
@@ -74,7 +73,6 @@ TLS = (
 PROXIES = (
     Row("proxy", "plain", UP, proxy("http://$proxy")),
     Row("proxy-tls", "tls", UP, {**proxy("http://$proxy"), **https()}),
-    Row("proxy-login", "plain", UP, proxy(f"http://me:{PROXY_PASSWORD}@${{proxy-login}}")),
     Row("proxy-login-absent", "plain", "ProxyRefused", proxy("http://${proxy-login}")),
     Row("proxy-dead", "plain", "ProxyUnreachable", proxy("http://$dead")),
     Row("proxy-denied", "plain", "DestinationDenied", proxy("http://127.0.0.1:9")),

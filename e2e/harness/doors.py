@@ -29,19 +29,20 @@ class Doors:
 
     def __init__(self, folder: Path, login: str) -> None:
         """`login` is user:password of the second proxy."""
+        self._login = login
         self.gate = Gate(folder, _IP, _ELSEWHERE)
         self.proxy = ForwardProxy(folder, _IP)
         self._others = (
             ForwardProxy(folder, _IP, "--basic-auth", login, name="proxy-login"),
             ForwardProxy(folder, _IP, "--deny", _IP, name="proxy-deny"),
         )
-        login_proxy, deny_proxy = self._others
+        self.login_proxy, deny_proxy = self._others
         self.addresses = {
             **self.gate.faces,
             "proxy": self.proxy.http,
             "socks": self.proxy.socks,
-            "proxy-login": login_proxy.http,
-            "socks-login": login_proxy.socks,
+            "proxy-login": self.login_proxy.http,
+            "socks-login": self.login_proxy.socks,
             "proxy-deny": deny_proxy.http,
             "socks-deny": deny_proxy.socks,
             "dead": f"{_DEAD}:{free_port(_DEAD)}",
@@ -50,8 +51,8 @@ class Doors:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For an operator that is told a proxy by its environment."""
-        url = f"http://{self.proxy.http}"
+        """For an operator that is told a proxy by its environment: the one that wants a login."""
+        url = f"http://{self._login}@{self.addresses['proxy-login']}"
         return {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": f"127.0.0.1,{_ELSEWHERE}"}
 
     def filled(self, spec: Mapping[str, Any]) -> dict[str, Any]:
