@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,18 +100,25 @@ def _requests(doors: Doors, row: Row, *, since: int = 0) -> list[dict[str, Any]]
     return [one for one in found if one["query"] == f"row={row.name}"]
 
 
+@pytest.fixture(scope="module")
+def patience(operator: Operator) -> Callable[[], float]:
+    """Seconds to wait for a row: they all began at the same time, and those that come later need less."""
+    started = time.monotonic()
+    return lambda: max(5, started + 40 - time.monotonic())
+
+
 @pytest.mark.parametrize("row", TABLE, ids=[row.name for row in TABLE])
-def test_table(cluster: Cluster, receiver: Receiver, doors: Doors, row: Row) -> None:
+def test_table(cluster: Cluster, receiver: Receiver, doors: Doors, patience: Callable[[], float], row: Row) -> None:
     namespace = _namespace(row)
     if row.want == UP:
-        _check_up(cluster, receiver, doors, row)
+        _check_up(cluster, receiver, doors, row, patience())
     elif row.want.startswith("Accepted:"):
-        cluster.wait_for(namespace, row.name, "Accepted", row.want.replace("Accepted:", "False/"))
+        cluster.wait_for(namespace, row.name, "Accepted", row.want.replace("Accepted:", "False/"), patience())
         conditions = cluster.status(namespace, row.name)["conditions"]
         message = next(one["message"] for one in conditions if one["type"] == "Accepted")
         assert row.says in message
     else:
-        (reason, message), *_ = eventually(lambda: _failures(cluster, row), f"{row.name} fails", 40)
+        (reason, message), *_ = eventually(lambda: _failures(cluster, row), f"{row.name} fails", patience())
         assert (reason, row.says in message) == (row.want, True), message
         assert cluster.status(namespace, row.name)["targets"]["up"] == 0
 
@@ -122,7 +129,7 @@ def _failures(cluster: Cluster, row: Row) -> list[tuple[str, str]]:
     return [(one["reason"], one.get("message", "")) for one in status.get("failures", ())]
 
 
-def _check_up(cluster: Cluster, receiver: Receiver, doors: Doors, row: Row) -> None:
+def _check_up(cluster: Cluster, receiver: Receiver, doors: Doors, row: Row, timeout: float) -> None:
     """All its targets are up, profiles arrive, and requests looked as they should."""
     namespace = _namespace(row)
 
@@ -131,8 +138,8 @@ def _check_up(cluster: Cluster, receiver: Receiver, doors: Doors, row: Row) -> N
         assert status.get("targets", {}).get("up") == max(1, row.pods), status
         return True
 
-    eventually(up, f"{row.name} is up", 40)
-    eventually(lambda: receiver.profiles(job=f"{namespace}/{row.name}", name="goroutine"), f"profiles of {row.name}", 20)
+    eventually(up, f"{row.name} is up", timeout)
+    eventually(lambda: receiver.profiles(job=f"{namespace}/{row.name}", name="goroutine"), f"profiles of {row.name}", timeout)
     entries = [one for one in _requests(doors, row) if one["status"] == 200]
     assert entries
     for key, value in row.seen.items():
