@@ -31,6 +31,8 @@ class Row:
     """What all its requests that the gate has let in have in common: keys of its log; those with capitals are headers."""
     pods: int = 0
     """So many pods instead of a static target."""
+    host: str = ""
+    """Of the static target, instead of the face's address."""
     last: str = ""
     """The face at which its requests arrive in the end, if that isn't the first one."""
 
@@ -190,7 +192,8 @@ TLS = (
     ),
     Row("client-certificate-absent", "mtls", "ClientCertificateRefused", https()),
     Row("client-certificate-absent-http1", "mtls", "ClientCertificateRefused", https(enable_http2=False)),
-    Row("client-certificate-absent-tls12", "mtls12", "ClientCertificateRefused", https()),
+    # TLS 1.2 has no word of its own for it.
+    Row("client-certificate-absent-tls12", "mtls12", "TLSFailed", https(), says="handshake failure"),
     Row("client-certificate-other", "mtls", "ClientCertificateRefused", https(**client("other"))),
     Row("client-certificate-other-tls12", "mtls12", "ClientCertificateRefused", https(**client("other"))),
     Row("client-certificate-expired", "mtls", "ClientCertificateRefused", https(**client("expired"))),
@@ -207,6 +210,8 @@ TLS = (
     Row("http2-not-offered", "http1", UP, https(), seen={"proto": "HTTP/1.1"}),
     Row("basic-over-tls", "tls", UP, {**https(), **basic()}, seen={"Authorization": BASIC, "proto": "HTTP/2.0"}),
 )
+
+_KEY_HEADER = header("X-Key", secret=secret("tokens", "key"))
 
 PROXIES = (
     Row("proxy", "plain", UP, proxy("http://$proxy"), seen={"Proxy-Authorization": ""}),
@@ -226,10 +231,16 @@ PROXIES = (
     Row("socks-dead", "plain", "ProxyUnreachable", proxy("socks5://$dead")),
     Row("no-proxy", "plain", UP, proxy("http://$dead", noProxy="example.com,127.0.30.0/24")),
     Row("no-proxy-other", "plain", "ProxyUnreachable", proxy("http://$dead", noProxy="example.com,10.0.0.0/8")),
-    # That of the environment wants a login, which stands in its URL; a proxyUrl can't have one.
-    Row("environment", "key", UP, {"proxyFromEnvironment": True, **header("X-Key", secret=secret("tokens", "key"))}),
-    Row("environment-tls", "tls13", UP, {"proxyFromEnvironment": True, **https()}),
-    Row("environment-no-proxy", "elsewhere", UP, {"proxyFromEnvironment": True}),
+    # That of the environment wants a login, which stands in its URL; a proxyUrl can't have one. As in Go, loopback
+    # addresses are never reached through it.
+    Row("environment", "key", UP, {"proxyFromEnvironment": True, **_KEY_HEADER}, host="gate.example"),
+    Row("environment-tls", "tls13", UP, {"proxyFromEnvironment": True, **https()}, host="gate.example"),
+    Row("environment-no-proxy", "plain", "ConnectFailed", {"proxyFromEnvironment": True}, host="direct.example"),
+    Row("environment-loopback", "elsewhere", UP, {"proxyFromEnvironment": True}),
+    Row("environment-not-asked-for", "plain", "ConnectFailed", {}, host="gate.example"),
+    Row("proxy-name", "plain", UP, proxy("http://$proxy"), host="gate.example"),
+    Row("proxy-name-tls", "tls", UP, {**proxy("http://$proxy"), **https()}, host="gate.example"),
+    Row("socks-name", "tls", UP, {**proxy("socks5://$socks"), **https()}, host="gate.example"),
 )
 
 _WITH_ALL = {**bearer(), **header("X-Key", secret=secret("tokens", "key"))}

@@ -61,7 +61,7 @@ TLS = (
     Row("server-name", "wrong-name", UP, https(serverName="other.example")),
     Row("client-certificate", "mtls", UP, https(**client()), seen={"client": "client"}),
     Row("client-certificate-absent", "mtls", "ClientCertificateRefused", https()),
-    Row("client-certificate-absent-tls12", "mtls12", "ClientCertificateRefused", https()),
+    Row("client-certificate-absent-tls12", "mtls12", "TLSFailed", https(), says="handshake failure"),
     Row("client-certificate-other", "mtls", "ClientCertificateRefused", https(**client("other"))),
     Row("min-version-too-high", "tls12", "TLSFailed", https(minVersion="TLS13")),
     Row("max-version", "tls", UP, https(maxVersion="TLS12"), seen={"tls": "TLS12"}),
@@ -78,7 +78,8 @@ PROXIES = (
     Row("proxy-denied", "plain", "DestinationDenied", proxy("http://127.0.0.1:9")),
     Row("socks", "plain", UP, proxy("socks5://$socks")),
     Row("no-proxy", "plain", UP, proxy("http://$dead", noProxy="127.0.30.1")),
-    Row("environment", "plain", UP, {"proxyFromEnvironment": True}),
+    Row("environment", "plain", UP, {"proxyFromEnvironment": True}, host="gate.example"),
+    Row("environment-not-asked-for", "plain", "Unreachable", {}, host="gate.example"),
 )
 
 REDIRECTS = (
@@ -108,4 +109,5 @@ TABLE = (*AUTHENTICATION, *OAUTH2, *TLS, *PROXIES, *REDIRECTS, *DESTINATIONS, *R
 def url(row: Row) -> str:
     """Of the endpoint; its pushes are told by their path."""
     secure = "tlsConfig" in row.spec and row.name != "redirect-to-tls"
-    return f"{'https' if secure else 'http'}://${{{row.face}}}/w/{row.name}"
+    where = f"{row.host}:${{{row.face}-port}}" if row.host else f"${{{row.face}}}"
+    return f"{'https' if secure else 'http'}://{where}/w/{row.name}"

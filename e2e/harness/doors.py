@@ -15,6 +15,8 @@ from e2e.harness.process import free_port
 
 NETWORK = "127.0.30.0/24"
 """Of everything here; to be allowed, for loopback addresses are denied."""
+NAME = "gate.example"
+"""The gate's name, which stands in its certificates and which nobody but the proxies can resolve."""
 _IP, _ELSEWHERE, _DEAD = "127.0.30.1", "127.0.30.99", "127.0.30.98"
 
 
@@ -31,14 +33,16 @@ class Doors:
         """`login` is user:password of the second proxy."""
         self._login = login
         self.gate = Gate(folder, _IP, _ELSEWHERE)
-        self.proxy = ForwardProxy(folder, _IP)
+        known = ("--resolve", f"{NAME}={_IP}")
+        self.proxy = ForwardProxy(folder, _IP, *known)
         self._others = (
-            ForwardProxy(folder, _IP, "--basic-auth", login, name="proxy-login"),
+            ForwardProxy(folder, _IP, *known, "--basic-auth", login, name="proxy-login"),
             ForwardProxy(folder, _IP, "--deny", _IP, name="proxy-deny"),
         )
         self.login_proxy, deny_proxy = self._others
         self.addresses = {
             **self.gate.faces,
+            **{f"{face}-port": str(self.gate.port(face)) for face in self.gate.faces},
             "proxy": self.proxy.http,
             "socks": self.proxy.socks,
             "proxy-login": self.login_proxy.http,
@@ -47,13 +51,13 @@ class Doors:
             "socks-deny": deny_proxy.socks,
             "dead": f"{_DEAD}:{free_port(_DEAD)}",
         }
-        """By name: the faces, the proxies, and `dead`, where nobody is."""
+        """By name: the faces (and `-port` of each), the proxies, and `dead`, where nobody is."""
 
     @property
     def environment(self) -> dict[str, str]:
         """For an operator that is told a proxy by its environment: the one that wants a login."""
         url = f"http://{self._login}@{self.addresses['proxy-login']}"
-        return {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": f"127.0.0.1,{_ELSEWHERE}"}
+        return {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "direct.example,example.org"}
 
     def filled(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """With addresses instead of names."""

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"io"
 	"log"
@@ -13,8 +14,9 @@ import (
 // newHTTP forwards requests for http URLs and connects for all others.
 func newHTTP(o options, connections *connectionLog) http.Handler {
 	proxy := goproxy.NewProxyHttpServer()
-	proxy.Tr = &http.Transport{}
-	proxy.ConnectDial = net.Dial
+	dial := o.dialer()
+	proxy.Tr = &http.Transport{DialContext: dial}
+	proxy.ConnectDial = func(network, address string) (net.Conn, error) { return dial(context.Background(), network, address) }
 	proxy.Logger = log.New(io.Discard, "", 0)
 	wanted := "Basic " + base64.StdEncoding.EncodeToString([]byte(o.basic))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -36,4 +38,14 @@ func newHTTP(o options, connections *connectionLog) http.Handler {
 			proxy.ServeHTTP(w, r)
 		}
 	})
+}
+
+// dialer connects to hosts that only this proxy knows, and to all others.
+func (o options) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if host, port, err := net.SplitHostPort(address); err == nil && o.known[host] != "" {
+			address = net.JoinHostPort(o.known[host], port)
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"log"
 	"net"
@@ -20,13 +21,22 @@ type options struct {
 	ip     string
 	basic  string
 	denied string
+	known  map[string]string
 }
 
 func parseFlags() options {
-	var o options
+	o := options{known: map[string]string{}}
 	flag.StringVar(&o.ip, "ip", "127.0.0.1", "address to listen on")
 	flag.StringVar(&o.basic, "basic-auth", "", "user:password that clients must give; empty: none")
 	flag.StringVar(&o.denied, "deny", "", "host to which nobody is let through")
+	flag.Func("resolve", "name=address, of a host that nobody else knows", func(text string) error {
+		name, address, found := strings.Cut(text, "=")
+		if !found {
+			return errors.New("must be name=address")
+		}
+		o.known[name] = address
+		return nil
+	})
 	flag.Parse()
 	if flag.NArg() > 0 || (o.basic != "" && !strings.Contains(o.basic, ":")) {
 		log.Fatal("unexpected arguments, or no user:password")

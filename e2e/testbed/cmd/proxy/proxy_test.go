@@ -132,3 +132,19 @@ func TestSocks(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesThatNobodyElseKnows(t *testing.T) {
+	web, socks, seen := start(t, options{known: map[string]string{"gate.example": "127.0.0.1"}})
+	_, port, _ := net.SplitHostPort(target(t).Listener.Addr().String())
+	for _, through := range []*url.URL{{Scheme: "http", Host: web}, {Scheme: "socks5", Host: socks}} {
+		client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(through), DisableKeepAlives: true}}
+		response, err := client.Get("http://gate.example:" + port)
+		if err != nil || response.StatusCode != 200 {
+			t.Fatal(through, response, err)
+		}
+		_ = response.Body.Close()
+	}
+	if found := seen(); len(found) != 2 || found[0].Target != "gate.example:"+port {
+		t.Errorf("%+v", found)
+	}
+}
