@@ -70,7 +70,7 @@ def operator(cluster: Cluster, receiver: Receiver, doors: Doors, folder: Path) -
     operator = start_operator(cluster, receiver, folder, *flags, environment=doors.environment)
     yield operator
     operator.end()
-    cluster.kubectl("delete", "pyscrape", "--all", "-n", _STATIC, "--timeout=20s")
+    cluster.kubectl("delete", "pyscrape", "--all", "-n", _STATIC, "--wait=false")
     cluster.kubectl("delete", "secrets,configmaps", *SECRETS, *CONFIG_MAPS, "-n", _STATIC, "--ignore-not-found")
     cluster.kubectl("delete", "namespace", _PODS, "--wait=false")
 

@@ -63,7 +63,7 @@ def operator(cluster: Cluster, receiver: Receiver, doors: Doors, folder: Path) -
     operator = start_operator(cluster, receiver, folder, *flags, environment=doors.environment)
     yield operator
     operator.end(60)
-    cluster.kubectl("delete", "pyscrape,pywrite", "--all", "-n", _NAMESPACE, "--timeout=20s")
+    cluster.kubectl("delete", "pyscrape,pywrite", "--all", "-n", _NAMESPACE, "--wait=false")
     cluster.kubectl("delete", "namespace", _NAMESPACE, "--wait=false")
 
 
@@ -158,7 +158,7 @@ def test_two_writes_one_of_them_dead(cluster: Cluster, receiver: Receiver, doors
         _endpoint(doors, "http://$plain/w/live", "one", tenantID="one"),
         _endpoint(doors, "http://$key/w/live", "two", tenantID="two", **doors.filled(_row("header-secret").spec)),
     ]
-    cluster.apply(_write("live", {"endpoints": live, "externalLabels": {"cluster": "eu", "namespace": "forged"}}))
+    cluster.apply(_write("live", {"endpoints": live, "externalLabels": {"cluster": "eu"}}))
     cluster.apply(_write("dead", {"endpoints": [_endpoint(doors, "http://$dead/w/dead")]}))
     cluster.apply(_scrape("both", "live", "dead", interval="1s"))
     _wait_for(cluster, "dead", "Delivering", "False/PushFailing")
