@@ -14,7 +14,10 @@ from e2e.harness.rights import Account
 from e2e.harness.wait import eventually
 
 _NAMESPACE = "default"
-_PROFILES = {"block": {"enabled": False}, "mutex": {"enabled": False}}
+_OFF = {"enabled": False}
+_PROFILES = {"block": _OFF, "mutex": _OFF}
+_NO_CPU = {"profilingConfig": {**_PROFILES, "processCPU": _OFF}}
+"""For all but one: a process takes one CPU profile at a time."""
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +68,14 @@ def test_apiserver(cluster: Cluster, receiver: Receiver, operator: Operator) -> 
     def token(key: str) -> dict[str, Any]:
         return {"bearerTokenSecret": {"name": "profiler", "key": key}}
 
-    cases = {"apiserver": token("token"), "forbidden": token("other"), "unauthorized": token("wrong"), "anonymous": {}}
+    failing = {"forbidden": token("other"), "unauthorized": token("wrong"), "anonymous": {}}
+    cases = {"apiserver": token("token"), **{name: {**spec, **_NO_CPU} for name, spec in failing.items()}}
     for name, more in cases.items():
         cluster.scrape(_NAMESPACE, name, _spec(address, name, params={"case": [name]}, **tls, **more))
-    cluster.scrape(_NAMESPACE, "no-ca", _spec(address, "no-ca", params={"case": ["no-ca"]}, **token("token")))
+    cluster.scrape(_NAMESPACE, "no-ca", _spec(address, "no-ca", params={"case": ["no-ca"]}, **token("token"), **_NO_CPU))
     try:
         _arrive(cluster, receiver, "apiserver")
-        failing = {name: _failure(cluster, name) for name in ("forbidden", "unauthorized", "anonymous", "no-ca")}
-        assert failing == {
+        assert {name: _failure(cluster, name) for name in (*failing, "no-ca")} == {
             "forbidden": "Forbidden",
             "unauthorized": "Unauthorized",
             "anonymous": "Forbidden",
@@ -96,7 +99,7 @@ def test_etcd(cluster: Cluster, receiver: Receiver, operator: Operator, etcd: tu
     ca = {"ca": {"secret": of("ca.crt")}}
     ours = {"cert": {"secret": of("tls.crt")}, "keySecret": of("tls.key")}
     cluster.scrape(_NAMESPACE, "etcd", _spec(address, "etcd", tlsConfig={**ca, **ours}))
-    cluster.scrape(_NAMESPACE, "etcd-nobody", _spec(address, "etcd-nobody", params={"case": ["nobody"]}, tlsConfig=ca))
+    cluster.scrape(_NAMESPACE, "etcd-nobody", _spec(address, "etcd-nobody", params={"case": ["nobody"]}, tlsConfig=ca, **_NO_CPU))
     try:
         _arrive(cluster, receiver, "etcd")
         assert _failure(cluster, "etcd-nobody") == "ClientCertificateRefused"

@@ -144,7 +144,7 @@ func TestNamesThatNobodyElseKnows(t *testing.T) {
 		}
 		_ = response.Body.Close()
 	}
-	if found := seen(); len(found) != 2 || found[0].Target != "gate.example:"+port {
+	if found := seen(); len(found) != 2 || found[0].Target != "gate.example:"+port || found[1].Target != found[0].Target {
 		t.Errorf("%+v", found)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"strconv"
 	"strings"
 
 	"github.com/armon/go-socks5"
@@ -32,8 +33,11 @@ type socksRules struct {
 
 // Allow is asked for every connection.
 func (s socksRules) Allow(ctx context.Context, request *socks5.Request) (context.Context, bool) {
-	target := request.DestAddr.Address()
-	host, _, _ := net.SplitHostPort(target)
+	host := request.DestAddr.FQDN
+	if host == "" {
+		host = request.DestAddr.IP.String()
+	}
+	target := net.JoinHostPort(host, strconv.Itoa(request.DestAddr.Port))
 	allowed := request.Command == socks5.ConnectCommand && host != s.denied
 	s.connections.add(connection{Way: "socks", Client: request.RemoteAddr.Address(), Target: target, Allowed: allowed})
 	return ctx, allowed
