@@ -18,7 +18,8 @@ LEASES: dict[str, Any] = {
     "resources": ["leases"],
     "verbs": ["get", "create", "update"],
 }
-ALL = (PODS, OBJECTS, STATUS, EVENTS, LEASES)
+SECRETS: dict[str, Any] = {"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}
+ALL = (PODS, OBJECTS, STATUS, EVENTS, LEASES, SECRETS)
 
 
 class Account:
