@@ -233,7 +233,7 @@ def test_proxies_were_asked_by_those_who_said_so(doors: Doors) -> None:
     assert _token_requests(doors, "proxy")
 
 
-@pytest.mark.parametrize("face", ["tls", "mtls", "tls12", "http1", "plain"])
+@pytest.mark.parametrize("face", ["tls", "mtls", "mtls12", "http1", "plain"])
 def test_connections_are_kept(doors: Doors, face: str) -> None:
     """A loop needs one, if nobody else has one to spare; its requests come again and again."""
     rows = [row for row in TABLE if row.want == UP and face in {row.face, row.last}]

@@ -59,10 +59,10 @@ def operator(cluster: Cluster, receiver: Receiver, doors: Doors, folder: Path) -
     cluster.apply({"apiVersion": "v1", "kind": "List", "items": items})
     ip, port = doors.addresses["plain"].split(":")
     cluster.run_pod(_NAMESPACE, PodSpec("target", ip, {"app": "target"}, port=int(port)))
-    flags = ("--allow-destinations", NETWORK)
+    flags = ("--allow-destinations", NETWORK, "--shutdown-grace", "2s")  # much is queued for those that are dead
     operator = start_operator(cluster, receiver, folder, *flags, environment=doors.environment)
     yield operator
-    operator.end(60)
+    operator.end()
     cluster.kubectl("delete", "pyscrape,pywrite", "--all", "-n", _NAMESPACE, "--wait=false")
     cluster.kubectl("delete", "namespace", _NAMESPACE, "--wait=false")
 

@@ -100,7 +100,7 @@ DESTINATIONS = (
 
 REFERENCES = (
     Row("secret-missing", "bearer", "Accepted:SecretNotFound", {"bearerTokenSecret": secret("absent", "token")}, says="absent"),
-    Row("ca-broken", "tls", "Accepted:InvalidSecret", https("broken.crt"), says="broken.crt"),
+    Row("ca-broken", "tls", "Accepted:InvalidSecret", https("broken.crt"), says="endpoints[0].tlsConfig: ca holds"),
 )
 
 TABLE = (*AUTHENTICATION, *OAUTH2, *TLS, *PROXIES, *REDIRECTS, *DESTINATIONS, *REFERENCES)

@@ -55,9 +55,12 @@ class Doors:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For an operator that is told a proxy by its environment: the one that wants a login."""
+        """For an operator that is told a proxy by its environment: the one that wants a login.
+
+        127.0.0.1 is the API server, which the operator's Kubernetes client would go to through it, too.
+        """
         url = f"http://{self._login}@{self.addresses['proxy-login']}"
-        return {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "direct.example,example.org"}
+        return {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "direct.example,127.0.0.1"}
 
     def filled(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """With addresses instead of names."""
