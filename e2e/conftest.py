@@ -52,10 +52,11 @@ def operator(cluster: Cluster, receiver: Receiver, folder: Path) -> Iterator[Ope
 
 
 def start_operator(
-    cluster: Cluster, receiver: Receiver, folder: Path, *flags: str, name: str = "operator", **options: Any
+    cluster: Cluster, receiver: Receiver | None, folder: Path, *flags: str, name: str = "operator", **options: Any
 ) -> Operator:
     """An operator on the control plane that writes status fast, ready."""
-    flags = ("--pyroscope-url", receiver.url, "--status-interval", "1s", *flags)
+    url = ("--pyroscope-url", receiver.url) if receiver else ()
+    flags = (*url, "--status-interval", "1s", *flags)
     operator = Operator(folder, *flags, name=name, kubeconfig=cluster.plane.kubeconfig, **options)
     operator.wait_ready()
     return operator
@@ -67,7 +68,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     name = request.node.name.removeprefix("test_").split("[")[0].replace("_", "-")[:50]
     cluster.namespace(name)
     yield name
-    cluster.kubectl("delete", "pyscrape", "--all", "-n", name, "--timeout=10s")
+    cluster.kubectl("delete", "pyscrape,pywrite", "--all", "-n", name, "--timeout=10s")
     cluster.kubectl("delete", "pods", "--all", "-n", name, "--grace-period=0", "--force", "--timeout=10s")
 
 

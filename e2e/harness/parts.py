@@ -261,12 +261,20 @@ class Operator(Child):
         samples = [sample for family in families for sample in family.samples if sample.name == f"pyroscope_operator_{name}"]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
+    def delivery(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What it says of the endpoints, by write and name."""
+        return {(one["write"], one["endpoint"]): one for one in self.targets()["delivery"]}
+
     def dropped(self) -> dict[str, int]:
         """Lost profiles by reason."""
         families = text_string_to_metric_families(self.get("/metrics").raise_for_status().text)
         samples = [sample for family in families for sample in family.samples]
         lost = [sample for sample in samples if sample.name == "pyroscope_operator_profiles_dropped_total"]
-        return {sample.labels["reason"]: int(sample.value) for sample in lost}
+        by_reason: dict[str, int] = {}
+        for sample in lost:
+            reason = sample.labels["reason"]
+            by_reason[reason] = by_reason.get(reason, 0) + int(sample.value)
+        return by_reason
 
     def rss(self) -> int:
         """Bytes of memory."""

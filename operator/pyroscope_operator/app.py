@@ -74,6 +74,8 @@ async def run(settings: Settings) -> None:
         pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine))
         async with serve(settings.listen, pages) as address:
             _LOG.info("started", extra={"version": __version__, "listen": address, "standalone": settings.standalone})
+            if settings.default is None:
+                _LOG.info("no default write: only objects that set forwardTo are scraped")
             try:
                 await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
             finally:

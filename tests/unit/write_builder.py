@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import httpx
 from builders import CREATED
 
+from pyroscope_operator.engine.access import ReferenceProblem
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import Store, WriteObject
 from pyroscope_operator.engine.writes import Writes
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.data import DataRef
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.endpoint import WriteEndpoint
 from pyroscope_operator.push.fanout import Fanout
@@ -36,6 +39,31 @@ def write_manifest(
 def write(*endpoints: dict[str, Any] | str, **fields: Any) -> WriteObject:
     """The same as the store has it."""
     return WriteObject.from_manifest(write_manifest(*endpoints, **fields))
+
+
+class FakeSecrets(Secrets):
+    """Secrets by name, each with a token; `arriving` are there from the next early look on."""
+
+    def __init__(self, **tokens: str) -> None:
+        self.tokens = tokens
+        self.arriving: dict[str, str] = {}
+        self.needed: frozenset[DataRef] = frozenset()
+        self.looks = 0
+
+    async def ensure(self, refs: Iterable[DataRef]) -> None:
+        self.needed = frozenset(refs)
+
+    def lookup(self, ref: DataRef) -> Mapping[str, bytes]:
+        if ref.name not in self.tokens:
+            raise ReferenceProblem("SecretNotFound", f"there is no {ref}")
+        return {"token": self.tokens[ref.name].encode()}
+
+    async def reread(self, refs: Iterable[DataRef]) -> bool:
+        assert frozenset(refs) <= self.needed
+        self.looks += 1
+        changed = {**self.tokens, **self.arriving} != self.tokens
+        self.tokens |= self.arriving
+        return changed
 
 
 def no_fanout(metrics: Metrics, book: DeliveryBook) -> Fanout:

@@ -20,11 +20,15 @@ from pyroscope_operator.transport.tls import check_tls
 Lookup = Callable[[DataRef], Mapping[str, bytes]]
 """The data of a Secret or ConfigMap; raises ReferenceProblem where there is none."""
 
+_FIELDS = tuple(HttpClient.model_fields)
 _Kind = Literal["Secret", "ConfigMap"]
 
 SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
 SECRET_UNREADABLE = "SecretUnreadable"  # noqa: S105
 INVALID_SECRET = "InvalidSecret"  # noqa: S105
+
+REASONS = frozenset({SECRET_NOT_FOUND, SECRET_UNREADABLE, INVALID_SECRET})
+"""Reasons of a ReferenceProblem."""
 
 
 class ReferenceProblem(OperatorError):
@@ -37,7 +41,7 @@ class ReferenceProblem(OperatorError):
 
 def references(client: HttpClient, namespace: str) -> frozenset[DataRef]:
     """What `client`, part of an object in `namespace`, refers to."""
-    fields = (getattr(client, name) for name in HttpClient.model_fields)
+    fields = [value for name in _FIELDS if isinstance(value := getattr(client, name), ApiModel | tuple)]
     return frozenset(DataRef(kind, namespace, name) for value in fields for kind, name in _names(value))
 
 

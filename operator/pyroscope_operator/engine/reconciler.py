@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
 from pyroscope_operator.discovery.plan import ObjectPlan, Wanted, plan
-from pyroscope_operator.engine.access import ReferenceProblem, Resolver, references
+from pyroscope_operator.engine.access import REASONS, ReferenceProblem, Resolver, references
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge
@@ -91,11 +91,14 @@ class Reconciler:
         await self._secrets.ensure(_references(judged.values()) | self._writes.references())
         with self._metrics.reconcile_seconds.time():
             decision = self.decide(judged)
+        self._secrets.doubt(_references(_failing(judged, decision)) | self._writes.references(failing=decision.writes))
         self._writes.sync(decision.writes)
         await self._pool.sync(scrape for mine in decision.plans.values() for scrape in mine.scrapes)
         for ref, mine in decision.plans.items():
             if mine.bug is not None:
                 _LOG.error("nothing of %s is scraped: a bug of the operator", ref, exc_info=mine.bug, extra={"object": str(ref)})
+        _tell(self.decision.verdicts, decision.verdicts)
+        _tell(self.decision.writes.verdicts, decision.writes.verdicts)
         self.decision = decision
         self._book.forget(decision.verdicts.keys())
 
@@ -122,6 +125,18 @@ class Reconciler:
     def _forwards(self, wanted: Sequence[Wanted]) -> dict[ObjectRef, tuple[ObjectRef, ...]]:
         default = (self._policy.default_write,) if self._policy.default_write else ()
         return {one.ref: one.spec.writes(one.ref.namespace) or default for one in wanted}
+
+
+def _tell(before: Mapping[ObjectRef, Verdict], now: Mapping[ObjectRef, Verdict]) -> None:
+    """Log what keeps a valid object from being used: without a cluster there is no status to look at."""
+    for ref, verdict in now.items():
+        if verdict.reason in REASONS and before.get(ref) != verdict:
+            _LOG.warning("not accepted: %s: %s", verdict.reason, verdict.message, extra={"object": str(ref)})
+
+
+def _failing(judged: Mapping[ObjectRef, Judged], decision: Decision) -> Iterator[Judged]:
+    """Objects that would be accepted but for what they refer to."""
+    return (item for ref, item in judged.items() if item.verdict.accepted and not decision.verdicts[ref].accepted)
 
 
 def _references(judged: Iterable[Judged]) -> frozenset[DataRef]:

@@ -96,6 +96,7 @@ class Secrets:
         """A heap; pairs whose time is not that of their entry are out of date."""
         self._states: Counter[bool] = Counter()
         """How many entries have data, and how many have not."""
+        self._doubted: set[DataRef] = set()
         self._bytes: Counter[str] = Counter()
         """By namespace."""
         self._failing = 0
@@ -140,11 +141,10 @@ class Secrets:
     def lookup(self, ref: DataRef) -> Mapping[str, bytes]:
         """The data as last read. Raises ReferenceProblem."""
         entry = self._entries.get(ref)
-        if entry is None:
-            raise _not_read(ref)
-        if entry.data is None:
-            raise entry.problem or _not_read(ref)
-        return entry.data
+        if entry is not None and entry.data is not None:
+            return entry.data
+        problem = (entry and entry.problem) or _not_read(ref)
+        raise ReferenceProblem(problem.reason, problem.message)  # a new one: each raise makes its traceback longer
 
     async def reread(self, refs: Iterable[DataRef]) -> bool:
         """Read these now, unless it was just done; tells whether any has changed."""
@@ -169,6 +169,14 @@ class Secrets:
             entry.due, entry.asked = 0.0, asyncio.get_running_loop().time()
             self._urgent.append(ref)
         self._work.set()
+
+    def doubt(self, refs: Iterable[DataRef]) -> None:
+        """These, and no others, can't be used as they are: they are read as often as what is missing."""
+        before, self._doubted = self._doubted, self._entries.keys() & set(refs)
+        for ref in sorted(self._doubted - before):
+            entry = self._entries[ref]
+            if entry.due:  # else it is being read, or soon
+                self._plan(ref, entry)
 
     async def _news_until(self, deadline: float) -> bool:
         """True as soon as a read has ended; False at `deadline`."""
@@ -299,8 +307,11 @@ class Secrets:
     def _schedule(self, ref: DataRef, entry: _Entry) -> None:
         entry.reads += 1
         self._unread.discard(ref)
-        settled = entry.data is not None and not entry.gone and not entry.failing
-        if settled:
+        self._plan(ref, entry)
+
+    def _plan(self, ref: DataRef, entry: _Entry) -> None:
+        """Say when it is read next."""
+        if entry.data is not None and not entry.gone and not entry.failing and ref not in self._doubted:
             delay = max(self._period, self._states[True] / _KNOWN_PER_SECOND)
         else:
             delay = max(min(_RETRY_SECONDS, self._period), self._lost() / _LOST_PER_SECOND)
@@ -309,12 +320,13 @@ class Secrets:
         self._work.set()
 
     def _lost(self) -> int:
-        return max(self._states[False], self._failing)
+        return max(self._states[False], self._failing) + len(self._doubted)
 
     def _forget(self, ref: DataRef) -> None:
         entry = self._entries.pop(ref)
         self._works(entry)
         self._unread.discard(ref)
+        self._doubted.discard(ref)
         self._states[entry.data is not None] -= 1
         self._bytes[ref.namespace] -= entry.size
         if not self._bytes[ref.namespace]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,8 @@ from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.endpoint import FLAGS, WriteEndpoint
 from pyroscope_operator.push.fanout import Fanout
+
+_LOG = logging.getLogger(__name__)
 
 MAX_ENDPOINTS = 200
 """Endpoints of all writes together: each has a worker and a queue."""
@@ -49,9 +52,11 @@ class Writes:
         self._resolver = Resolver(secrets.lookup)
         fanout.renew = self.renew
 
-    def references(self) -> frozenset[DataRef]:
-        """What the writes refer to."""
-        return frozenset(ref for write in self._store.writes.values() for ref in _references(write))
+    def references(self, *, failing: WriteDecision | None = None) -> frozenset[DataRef]:
+        """What the writes refer to; with `failing`, only those that are not accepted there."""
+        found = self._store.writes.items()
+        writes = [write for ref, write in found if failing is None or not failing.verdicts[ref].accepted]
+        return frozenset(ref for write in writes for ref in _references(write))
 
     def decide(self) -> WriteDecision:
         """Pure but for reading the store and the Secrets."""
@@ -114,6 +119,9 @@ def judge_write(found: WriteObject, resolver: Resolver) -> tuple[Verdict, Endpoi
         return Verdict(problem.reason, problem.message), ()
     except SettingsError as error:
         return invalid(f"spec.endpoints: {error.message}"), ()
+    except Exception as bug:  # on one object: it must not keep the others from what they want
+        _LOG.error("%s is not accepted: a bug of the operator", found.ref, exc_info=bug, extra={"object": str(found.ref)})
+        return Verdict("InternalError", f"a bug of the operator ({type(bug).__name__}), see its log"), ()
 
 
 def endpoints_of(ref: ObjectRef, spec: PyroscopeWriteSpec, resolver: Resolver) -> Endpoints:

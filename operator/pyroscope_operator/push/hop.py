@@ -30,6 +30,7 @@ class Hop:
         try:
             url = self.url.join(location or "")
             usable = bool(location) and url.scheme in {"http", "https"} and bool(url.host) and not url.userinfo
+            usable = usable and (url.port is None or 0 < url.port < 2**16)
         except (httpx.InvalidURL, ValueError):
             url, usable = self.url, False
         if not usable:

@@ -42,6 +42,14 @@ class QueueMemory:
         """Bytes of all queues."""
         return sum(member.held for member in self._members)
 
+    @property
+    def is_roomy(self) -> bool:
+        """Whether a tenth is free, at least."""
+        enough = self._max_bytes * 9 // 10
+        if self._at_most > enough:
+            self._at_most = self.held
+        return self._at_most <= enough
+
     def added(self, size: int) -> None:
         """A queue holds `size` bytes more."""
         self._at_most += size

@@ -54,7 +54,7 @@ class WriterSnapshot:
     queue_profiles: int
     queue_bytes: int
     overflowing: bool
-    """The queue is full, or was and is not yet half empty."""
+    """There was no room for a profile, and there still is not much."""
     failing_since: float | None
     """Since when the endpoint has taken nothing; None while it does."""
     last_error_reason: str | None
@@ -119,7 +119,7 @@ class EndpointWriter:
             retried=figures.retried,
             queue_profiles=len(self._queue),
             queue_bytes=self._queue.bytes,
-            overflowing=self._overflowing and not self._queue.half_empty,
+            overflowing=self._is_tight(),
             failing_since=health.failing_since,
             last_error_reason=health.last_error.reason if health.last_error else None,
             last_error_message=health.last_error.message if health.last_error else None,
@@ -146,7 +146,7 @@ class EndpointWriter:
         overflow = self._queue.put(entry)
         for old in overflow:
             self._overflow(old, "no room, the oldest went")
-        self._overflowing = bool(overflow) or (self._overflowing and not self._queue.half_empty)
+        self._overflowing = bool(overflow) or self._is_tight()
         self._memory.added(entry.size)
         self._ledger.show(self._queue)
         if self._queue.waiting == 1 or self._is_enough():
@@ -160,6 +160,10 @@ class EndpointWriter:
         self._overflow(old, "no room in all queues together, the oldest of the largest went")
         self._ledger.show(self._queue)
         return old.size
+
+    def _is_tight(self) -> bool:
+        """Whether it has overflowed and may do so again soon."""
+        return self._overflowing and not (self._queue.half_empty and self._memory.is_roomy)
 
     def _overflow(self, old: Entry, message: str) -> None:
         self._ledger.dropped(old.source, old.series, QUEUE_FULL, message)

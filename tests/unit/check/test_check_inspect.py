@@ -303,3 +303,13 @@ def test_what_the_docs_show() -> None:
     assert findings((ROOT / "docs/examples/pyroscopescrape-minimal.yaml").read_text()) == []
     full = findings((ROOT / "docs/examples/pyroscopescrape-full.yaml").read_text())
     assert {finding.reason for finding in full} == {"NotImplemented", "NamespaceNotAllowed"}
+
+
+def test_credentials_for_other_namespaces_are_noted() -> None:
+    auth = "bearerTokenSecret: {name: a, key: b}, headers: [{name: X, value: z}]"
+    found = findings(f"{HEAD}spec: {{selector: {{}}, namespaceSelector: {{any: true}}, {auth}}}\n")
+    assert {(f.path, f.reason, f.note) for f in found} == {
+        (path, "NamespaceNotAllowed", True) for path in ("spec.namespaceSelector", "spec.bearerTokenSecret", "spec.headers")
+    }
+    assert any("crossNamespaceCredentials" in f.message for f in found)
+    assert findings(f"{HEAD}spec: {{selector: {{}}, {auth}}}\n") == []

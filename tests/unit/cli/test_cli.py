@@ -67,6 +67,8 @@ def test_settings(
         ([_URL, "--listen=8080"], "--listen"),
         ([_URL, "--standalone"], "FILE"),
         ([_URL, "some.yaml"], "--standalone"),
+        ([_URL, "--secrets-dir", "/tmp"], "--standalone"),
+        ([_URL, "--configmaps-dir", "/tmp"], "--standalone"),
         ([_URL, f"--write-password={_SECRET}"], "PYROSCOPE_OPERATOR_WRITE_PASSWORD"),
         ([_URL, "--write-bearer-token", _SECRET], "--write-bearer-token-file"),
     ],

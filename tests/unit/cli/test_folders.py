@@ -62,6 +62,7 @@ async def test_as_kubernetes_mounts_it(folder: Path, folders: Folders) -> None:
     assert await folders.read(SECRET) == {"token": b"..1"}
     (folder / "..new").symlink_to("..2")
     (folder / "..new").rename(folder / "..data")
+    (folder / "gone").symlink_to("..data/gone")  # kubelet takes links away only after the swap
     assert await folders.read(SECRET) == {"token": b"..2"}
 
 

@@ -181,3 +181,33 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as caught:
         read_manifests([tmp_path])
     assert str(tmp_path) in caught.value.message
+
+
+WRITE = """\
+apiVersion: pyroscope-operator.dev/v1alpha1
+kind: PyroscopeWrite
+metadata: {name: a}
+spec: {endpoints: [{name: main, url: "http://pyroscope:4040"}]}
+"""
+
+
+async def test_writes_come_change_and_go(tmp_path: Path) -> None:
+    """A write may have the name of a scrape."""
+    path = tmp_path / "both.yaml"
+    path.write_text(f"{manifest('a')}---\n{WRITE}")
+    async with following(path) as engine:
+        assert engine.intervals() == {A: "15s"}
+        assert engine.store.writes[A].generation == 1
+        path.write_text(f"{manifest('a')}---\n{WRITE.replace('4040', '4041')}")
+        await until(lambda: engine.store.writes[A].generation == 2)
+        assert engine.store.objects[A].generation == 1
+        path.write_text(manifest("a"))
+        await until(lambda: not engine.store.writes)
+        assert engine.intervals() == {A: "15s"}
+
+
+def test_the_same_write_twice(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text(f"{WRITE}---\n{WRITE}")
+    with pytest.raises(ManifestError, match="PyroscopeWrite default/a is there twice"):
+        read_manifests([path])

@@ -262,6 +262,20 @@ class TestResolver:
         data[ref] = {"password": b"hunter3"}
         assert resolver.resolve("a", mine, "shop").authorization == "Bearer hunter3"
 
+    def test_nothing_is_read_again_without_need(self) -> None:
+        decoded: list[str] = []
+
+        class Value(bytes):
+            def decode(self, *_: Any, **__: Any) -> str:
+                decoded.append("once")
+                return "hunter2"
+
+        data = {"password": Value(b"hunter2")}
+        resolver, mine = Resolver(lambda _: data), spec(bearerTokenSecret=secret("password"))
+        for _ in range(3):
+            resolver.resolve("a", mine, "shop")
+        assert decoded == ["once"]
+
     def test_what_is_gone_is_noticed(self) -> None:
         data = dict(DATA)
 

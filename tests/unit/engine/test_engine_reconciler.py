@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 from builders import EPOCH, MIB, manifest, only, pod
-from write_builder import no_fanout, writes
+from write_builder import no_fanout, write, writes
 
+from pyroscope_operator.api.kinds import WRITE
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine import refusal
 from pyroscope_operator.engine.engine import Engine
@@ -32,6 +33,7 @@ CHECKOUT = ObjectRef("shop", "checkout")
 MEMORY = only("memory")
 
 HERE = EndpointKey(FLAGS, "default")
+MAIN = ObjectRef("shop", "main")
 
 
 class FakePool:
@@ -274,7 +276,7 @@ def two_objects(world: World, **fields: Any) -> None:
 
 
 @pytest.mark.looptime
-async def test_a_missing_secret_concerns_nobody_else_and_mends_itself(world: World) -> None:
+async def test_a_missing_secret_concerns_nobody_else_and_mends_itself(world: World, caplog: pytest.LogCaptureFixture) -> None:
     two_objects(world)
     async with world.running():
         await asyncio.sleep(1)
@@ -284,11 +286,14 @@ async def test_a_missing_secret_concerns_nobody_else_and_mends_itself(world: Wor
         )
         assert world.verdict("open")[0] == "Accepted"
         assert (len(world.access_of("guarded")), len(world.access_of("open"))) == (0, 1)
+        world.put("open", selector={"matchLabels": {"app": "open"}}, meta={"generation": 2})
+        await asyncio.sleep(1)
+        assert [record.message for record in caplog.records] == [f"not accepted: {': '.join(world.verdict('guarded'))}"]
         world.data["credentials"] = {"other": b"hunter2"}
         await asyncio.sleep(6)
         assert world.verdict("guarded")[1].startswith("Secret shop/credentials has no key token")
         world.data["credentials"] = {"token": b"hunter2"}
-        await asyncio.sleep(31)
+        await asyncio.sleep(6)
         assert world.verdict("guarded")[0] == "Accepted"
         assert world.access_of("guarded") == [Access(authorization="Bearer hunter2")]
 
@@ -353,3 +358,43 @@ async def test_a_target_that_refuses_has_the_secret_read_early(world: World) -> 
         await asyncio.sleep(0.5)
         assert world.access_of("guarded") == [Access(authorization="Bearer hunter3")]
         assert len(world.read_names) == 2
+
+
+class TestWrites:
+    async def test_a_scrape_begins_when_its_write_comes_and_ends_with_it(self, world: World) -> None:
+        world.store.put_pod(pod())
+        world.put(forwardTo=[{"name": "main"}])
+        await world.reconciler.reconcile()
+        assert world.engine.observations()[CHECKOUT].verdict.reason == "WriteNotFound"
+        world.store.put_object(write("eu"))
+        await world.reconciler.reconcile()
+        assert world.engine.observations()[CHECKOUT].verdict.accepted
+        assert {scrape.forward_to for scrape in world.pool.syncs[-1]} == {(MAIN,)}
+        assert {str(snapshot.key) for snapshot in world.fanout.snapshots()} == {"default", "shop/main/eu"}
+        world.store.remove_object(MAIN, kind=WRITE)
+        await world.reconciler.reconcile()
+        assert not world.pool.syncs[-1]
+
+    async def test_a_write_that_is_not_accepted_stops_no_scrape(self, world: World) -> None:
+        """Its status says why; the profiles are counted as lost."""
+        world.put(forwardTo=[{"name": "main"}])
+        world.store.put_object(write({"name": "eu"}))
+        await world.reconciler.reconcile()
+        assert world.engine.observations()[CHECKOUT].verdict.accepted
+        assert world.engine.write_observations()[MAIN].verdict.reason == "InvalidSpec"
+        assert world.engine.write_observations()[MAIN].endpoints == ()
+
+    async def test_only_the_endpoints_of_its_writes_are_its_trouble(self, world: World) -> None:
+        world.put(forwardTo=[{"name": "main"}])
+        world.store.put_object(write("eu"))
+        await world.reconciler.reconcile()
+        world.book.record_waiting(CHECKOUT, HERE, "default: Unreachable")
+        assert world.engine.observations()[CHECKOUT].delivery.waiting is None
+        world.book.record_waiting(CHECKOUT, EndpointKey(MAIN, "eu"), "shop/main/eu: Unreachable")
+        assert world.engine.observations()[CHECKOUT].delivery.waiting == "shop/main/eu: Unreachable"
+
+    async def test_how_a_write_is_doing(self, world: World) -> None:
+        world.store.put_object(write("eu", "us", meta={"generation": 4}))
+        await world.reconciler.reconcile()
+        seen = world.engine.write_observations()[MAIN]
+        assert (seen.generation, [snapshot.key.endpoint for snapshot in seen.endpoints]) == (4, ["eu", "us"])

@@ -277,6 +277,19 @@ async def test_reread_at_most_once_in_ten_seconds() -> None:
         assert len(world.reads) == 4
 
 
+async def test_what_can_not_be_used_is_read_more_often_until_it_can() -> None:
+    async with World({secret(): {"token": VALUE}}).running_() as world:
+        await world.ensure()
+        await asyncio.sleep(1)
+        world.secrets.doubt([secret(), secret("unknown")])
+        await asyncio.sleep(11)
+        assert world.times() == pytest.approx([0, 6, 11], abs=0.2)
+        world.secrets.doubt([secret()])
+        world.secrets.doubt([])
+        await asyncio.sleep(40)
+        assert world.times()[3:] == pytest.approx([16, 46], abs=0.2)
+
+
 async def test_sizes_are_bounded() -> None:
     mebibyte = b"x" * (MAX_BYTES - 1)
     world = World({secret("large"): {"k": mebibyte + b"x"}})

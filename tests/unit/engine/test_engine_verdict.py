@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,8 @@ from builders import MIB, manifest, spec
 from pyroscope_operator.api.unbuilt import UNBUILT, unbuilt
 from pyroscope_operator.engine.store import ScrapeObject
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.endpoint import FLAGS
 
 TENANT = Policy(privileged_namespaces=frozenset({"platform"}), body_limit=MIB)
 NOBODY = Policy(privileged_namespaces=frozenset(), body_limit=MIB)
@@ -207,3 +210,33 @@ class TestCredentials:
     def test_static_targets_alone(self, fields: dict[str, Any], path: str) -> None:
         manifests = manifest(namespace="platform", staticTargets=[{"address": "db:1"}], **ANY, **fields)
         assert verdict(raw=manifests).accepted
+
+
+class TestWrites:
+    def of(self, *names: str, default: ObjectRef | None = FLAGS, writes: Collection[ObjectRef] = ()) -> Verdict:
+        found = ScrapeObject.from_manifest(manifest(forwardTo=[{"name": name} for name in names]))
+        return judge(found, Policy(None, MIB, default_write=default), writes)
+
+    def test_all_are_there(self) -> None:
+        assert self.of("a", "b", writes=[ObjectRef("shop", "a"), ObjectRef("shop", "b")]).accepted
+
+    def test_one_is_missing(self) -> None:
+        found = self.of("a", "b", "c", writes=[ObjectRef("shop", "a"), ObjectRef("other", "b")])
+        assert found.reason == "WriteNotFound"
+        assert "there is no PyroscopeWrite shop/b, shop/c" in found.message
+
+    def test_the_flags_are_always_there(self) -> None:
+        assert self.of().accepted
+
+    def test_there_is_no_default(self) -> None:
+        found = self.of(default=None)
+        assert found.reason == "WriteNotFound"
+        assert found.message == "no default write: set spec.forwardTo or the operator's --pyroscope-url"
+        assert self.of("a", default=None, writes=[ObjectRef("shop", "a")]).accepted
+
+    def test_the_default_is_an_object(self) -> None:
+        default = ObjectRef("platform", "main")
+        assert self.of(default=default, writes=[default]).accepted
+        found = self.of(default=default)
+        assert found.reason == "WriteNotFound"
+        assert "create the PyroscopeWrite platform/main" in found.message
