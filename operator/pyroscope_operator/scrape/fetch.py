@@ -21,7 +21,7 @@ from pyroscope_operator.model.access import Access
 from pyroscope_operator.model.target import STATIC, Scrape
 from pyroscope_operator.scrape.room import Claim
 from pyroscope_operator.transport.clients import TransportFor
-from pyroscope_operator.transport.faults import NETWORK_ERRORS, cause
+from pyroscope_operator.transport.faults import NETWORK_ERRORS, Truncated, cause
 
 USER_AGENT = f"pyroscope-operator/{__version__}"
 UNAUTHORIZED = "Unauthorized"
@@ -30,6 +30,8 @@ _REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HOST = re.compile(rb"[A-Za-z0-9_.:-]+")
 _NO_URL = "the target redirects to no valid URL"
+_LOST = "the connection ended without an answer"
+_TRUNCATED = "the connection ended before the body did"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +167,24 @@ def _translated(error: Exception) -> FetchError:
         case aiohttp.InvalidURL():  # our own URLs are valid
             return FetchError("RedirectRefused", _NO_URL)
         case aiohttp.ClientPayloadError():
-            return FetchError("Truncated", "the connection ended before the body did")
+            return FetchError("Truncated", _TRUNCATED)
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientConnectionResetError():
-            return FetchError("ConnectionLost", "the connection ended without an answer")
-        case aiohttp.ClientConnectionError() | OSError():
-            return FetchError("ConnectionLost", f"the connection ended without an answer: {cause(source)}")
-    return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(_innermost(source)).__name__})")
+            return FetchError("ConnectionLost", _LOST)
+        case aiohttp.ClientConnectionError() | OSError() if not isinstance(error, httpx.NetworkError):
+            return FetchError("ConnectionLost", f"{_LOST}: {cause(source)}")
+    return _of_httpcore(error)
+
+
+def _of_httpcore(error: Exception) -> FetchError:
+    """The same for what comes from HTTP/2 and from behind a proxy."""
+    match error:
+        case httpx.ConnectError():
+            return FetchError("ConnectFailed", f"cannot connect: {cause(error)}")
+        case Truncated():
+            return FetchError("Truncated", _TRUNCATED)
+        case httpx.NetworkError():
+            return FetchError("ConnectionLost", _LOST)
+    return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(_innermost(error)).__name__})")
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -23,6 +23,8 @@ from pyroscope_operator.transport.wire import Wire
 
 _BAD_BYTES = (h2.exceptions.H2Error, hpack.HPACKError, hyperframe.exceptions.HyperframeError, LookupError, ValueError)
 """What the parsers raise besides httpcore's errors: of a status that is no number, for example."""
+_SMALL = 64
+"""Bytes for which each frame or chunk counts at least: an empty one takes as much time."""
 _ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ConnectionNotAvailable, *_BAD_BYTES)
 
 
@@ -87,13 +89,14 @@ class _Body(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         try:
             while not (part := await anext(self._parts)):
-                pass
+                self._wire.received += _SMALL
         except StopAsyncIteration:
             self._is_complete = True
             raise
         except _ERRORS as error:
             raise _translated(error, self._wire, Truncated) from error
         self._wire.body += len(part)
+        self._wire.received += max(0, _SMALL - len(part))
         return part
 
     async def aclose(self) -> None:

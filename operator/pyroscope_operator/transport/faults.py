@@ -74,6 +74,8 @@ def access_error(error: BaseException) -> AccessError | None:
             return AccessError(seen.error.reason, seen.error.message)
         if isinstance(seen, ssl.SSLError) and (words := _tls(seen)):
             return AccessError(_tls_reason(seen), words)
+        if isinstance(seen, ConnectionResetError) and seen.errno is None and never_connected(error):
+            return AccessError(TLS_FAILED, "the connection ended during the TLS handshake")  # as asyncio's TLS says it
         seen = seen.__cause__
     return None
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import httpcore
 import httpx
@@ -38,6 +38,14 @@ _IDEMPOTENT = frozenset({"GET", "HEAD"})
 _PORTS = {"http": 80, "https": 443}
 
 
+class Origin(NamedTuple):
+    """Whom a request is for."""
+
+    scheme: str
+    host: str
+    port: int
+
+
 @dataclass(frozen=True, slots=True)
 class LaneKey:
     """What makes connections differ."""
@@ -61,9 +69,9 @@ class Lane:
         self._context: ssl.SSLContext | None = None
         self._aiohttp: httpx.AsyncBaseTransport | None = None
         self._resources = AsyncExitStack()
-        self._idle: dict[httpcore.Origin, list[Connection]] = {}
+        self._idle: dict[Origin, list[Connection]] = {}
         self._busy: set[Connection] = set()
-        self._speak_http1: OrderedDict[httpcore.Origin, None] = OrderedDict()
+        self._speak_http1: OrderedDict[Origin, None] = OrderedDict()
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """The answer to `request`. Raises NETWORK_ERRORS and AccessError."""
@@ -93,7 +101,7 @@ class Lane:
             raise refused(407)
         return response
 
-    async def _send_by_aiohttp(self, request: httpx.Request, origin: httpcore.Origin) -> httpx.Response:
+    async def _send_by_aiohttp(self, request: httpx.Request, origin: Origin) -> httpx.Response:
         if self._aiohttp is None:
             context = await self._tls_context()
             if self._aiohttp is None:
@@ -105,7 +113,7 @@ class Lane:
             self._speak_http1.pop(origin, None)
             raise
 
-    async def _send_by_httpcore(self, request: httpx.Request, origin: httpcore.Origin) -> httpx.Response:
+    async def _send_by_httpcore(self, request: httpx.Request, origin: Origin) -> httpx.Response:
         core = _core_request(request, absolute=self._is_forwarded(origin), more=self._proxy_headers(origin))
         if connection := await self._take_idle(origin):
             try:
@@ -115,7 +123,7 @@ class Lane:
                     raise  # else the other side closed it in this moment, as it may
         return await self._exchange(await self._connect(origin), origin, core)
 
-    async def _exchange(self, connection: Connection, origin: httpcore.Origin, core: httpcore.Request) -> httpx.Response:
+    async def _exchange(self, connection: Connection, origin: Origin, core: httpcore.Request) -> httpx.Response:
         self._busy.add(connection)
         try:
             return await connection.send(core, partial(self._give_back, connection, origin))
@@ -124,7 +132,7 @@ class Lane:
             connection.abort()
             raise
 
-    async def _take_idle(self, origin: httpcore.Origin) -> Connection | None:
+    async def _take_idle(self, origin: Origin) -> Connection | None:
         connections = self._idle.get(origin, [])
         while connections:
             connection = connections.pop()
@@ -134,7 +142,7 @@ class Lane:
         self._idle.pop(origin, None)
         return None
 
-    def _give_back(self, connection: Connection, origin: httpcore.Origin) -> None:
+    def _give_back(self, connection: Connection, origin: Origin) -> None:
         self._busy.discard(connection)
         if connection.is_reusable and origin not in self._speak_http1:
             connection.idle_since = asyncio.get_running_loop().time()
@@ -142,9 +150,9 @@ class Lane:
         else:
             connection.abort()
 
-    async def _connect(self, origin: httpcore.Origin) -> Connection:
-        host, port = origin.host.decode(), origin.port
-        context = await self._tls_context() if origin.scheme == b"https" else None
+    async def _connect(self, origin: Origin) -> Connection:
+        scheme, host, port = origin
+        context = await self._tls_context() if scheme == "https" else None
         proxy = self.key.proxy
         make_socket = self._sockets.factory("httpcore", guarded=proxy.guarded if proxy else self.key.guarded)
         if proxy is None:
@@ -159,7 +167,7 @@ class Lane:
         except BaseException:
             wire.abort()
             raise
-        connection = Connection(wire, origin)
+        connection = Connection(wire, httpcore.Origin(scheme.encode(), host.encode(), port))
         if context is not None and proxy is None and not connection.is_http2:
             self._remember(origin)
         return connection
@@ -183,16 +191,16 @@ class Lane:
             self._context = await self._contexts.of(self.key.tls, http2=self.key.http2)
         return self._context
 
-    def _remember(self, origin: httpcore.Origin) -> None:
+    def _remember(self, origin: Origin) -> None:
         self._speak_http1[origin] = None
         while len(self._speak_http1) > _MAX_REMEMBERED:
             self._speak_http1.popitem(last=False)
 
-    def _is_forwarded(self, origin: httpcore.Origin) -> bool:
+    def _is_forwarded(self, origin: Origin) -> bool:
         """Whether the proxy gets the request itself, and makes one of its own."""
-        return self.key.proxy is not None and not self.key.proxy.is_socks and origin.scheme == b"http"
+        return self.key.proxy is not None and not self.key.proxy.is_socks and origin.scheme == "http"
 
-    def _proxy_headers(self, origin: httpcore.Origin) -> list[tuple[bytes, bytes]]:
+    def _proxy_headers(self, origin: Origin) -> list[tuple[bytes, bytes]]:
         return self.key.proxy.headers() if self.key.proxy is not None and self._is_forwarded(origin) else []
 
     async def sweep(self, before: float) -> None:
@@ -232,17 +240,18 @@ class _Leased(httpx.AsyncByteStream):
                 self._leave = None
 
 
-def _origin(url: httpx.URL) -> httpcore.Origin:
-    scheme = url.scheme
-    return httpcore.Origin(scheme.encode(), url.raw_host, url.port or _PORTS[scheme])
+def _origin(url: httpx.URL) -> Origin:
+    return Origin(url.scheme, url.raw_host.decode(), url.port or _PORTS[url.scheme])
 
 
 def _core_request(request: httpx.Request, *, absolute: bool, more: list[tuple[bytes, bytes]]) -> httpcore.Request:
     origin = _origin(request.url)
     target = b"http://" + request.url.netloc + request.url.raw_path if absolute else request.url.raw_path
+    if "host" not in request.headers:
+        more = [(b"Host", request.url.netloc), *more]
     return httpcore.Request(
         request.method.encode(),
-        httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target),
+        httpcore.URL(scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port, target=target),
         headers=[*request.headers.raw, *more],
         content=request.stream,
     )

@@ -72,14 +72,22 @@ class Sockets:
 
 
 class _Counted(socket.socket):
-    """Calls `forget` when it is closed."""
+    """Calls `forget` when it is closed, or detached: so uvloop takes leave of it."""
 
     def __init__(self, forget: Callable[[], None], family: int, kind: int, protocol: int) -> None:
         super().__init__(family, kind, protocol)
         self._forget: Callable[[], None] | None = forget
 
     def close(self) -> None:
-        forget, self._forget = self._forget, None
         super().close()
+        self._leave()
+
+    def detach(self) -> int:
+        descriptor = super().detach()
+        self._leave()
+        return descriptor
+
+    def _leave(self) -> None:
+        forget, self._forget = self._forget, None
         if forget is not None:
             forget()

@@ -40,7 +40,10 @@ async def _connect(wire: Wire, proxy: Proxy, host: str, port: int) -> None:
     await wire.write(b"\r\n".join([*lines, b"", b""]))
     head = b""
     while b"\r\n\r\n" not in head:
-        head += await _exactly(wire, 1)  # what comes after the head is not ours to read
+        more = await wire.read(_MAX_HEAD)
+        if not more:
+            raise httpcore.ReadError
+        head += more
         if len(head) > _MAX_HEAD:
             raise _unintelligible("HTTP")
     version, _, rest = head.partition(b" ")
@@ -49,6 +52,8 @@ async def _connect(wire: Wire, proxy: Proxy, host: str, port: int) -> None:
         raise _unintelligible("HTTP")
     if not status.startswith(b"2"):
         raise refused(int(status))
+    if not head.endswith(b"\r\n\r\n"):
+        raise _unintelligible("HTTP")  # it is our turn to speak
 
 
 def refused(status: int) -> AccessError:
