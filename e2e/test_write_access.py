@@ -93,16 +93,18 @@ def _status(cluster: Cluster, resource: str, name: str) -> dict[str, Any]:
     return status
 
 
+def _condition(cluster: Cluster, name: str, kind: str, wanted: str) -> dict[str, Any]:
+    """A condition of the PyroscopeWrite, which must be `<status>/<reason>`."""
+    conditions = _status(cluster, "pyroscopewrites", name).get("conditions", ())
+    found: dict[str, Any] = next((one for one in conditions if one["type"] == kind), {})
+    assert f"{found.get('status')}/{found.get('reason')}" == wanted, conditions
+    return found
+
+
 def _wait_for(cluster: Cluster, name: str, kind: str, wanted: str, timeout: float = 40) -> str:
     """Until a condition of the PyroscopeWrite is so; returns its message."""
-
-    def reached() -> dict[str, Any]:
-        conditions = _status(cluster, "pyroscopewrites", name).get("conditions", ())
-        found: dict[str, Any] = next((one for one in conditions if one["type"] == kind), {})
-        assert f"{found.get('status')}/{found.get('reason')}" == wanted, conditions
-        return found
-
-    message: str = eventually(reached, f"{kind} of {name} is {wanted}", timeout)["message"]
+    found = eventually(lambda: _condition(cluster, name, kind, wanted), f"{kind} of {name} is {wanted}", timeout)
+    message: str = found["message"]
     return message
 
 
@@ -136,10 +138,15 @@ def test_table(cluster: Cluster, receiver: Receiver, doors: Doors, patience: Cal
         assert row.says in message
         assert not _arrived(receiver, row.name)
     else:
-        message = _wait_for(cluster, row.name, "Delivering", "False/PushFailing", patience())
-        assert row.want in message and row.says in message, message
+        eventually(lambda: _fails_as_it_should(cluster, row), f"{row.name} fails", patience())
         cluster.wait_for(_NAMESPACE, row.name, "Delivering", "False/PushFailing", patience())
         assert not _arrived(receiver, row.name)
+
+
+def _fails_as_it_should(cluster: Cluster, row: Row) -> bool:
+    message = _condition(cluster, row.name, "Delivering", "False/PushFailing")["message"]
+    assert row.want in message and row.says in message, message
+    return True
 
 
 def test_a_write_that_does_not_exist(cluster: Cluster, receiver: Receiver, doors: Doors) -> None:
