@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,10 +51,13 @@ def operator(cluster: Cluster, receiver: Receiver, folder: Path) -> Iterator[Ope
     assert not [line for line in operator.log_lines() if line["level"] in {"ERROR", "CRITICAL"}]
 
 
-def start_operator(cluster: Cluster, receiver: Receiver | None, folder: Path, *flags: str, name: str = "operator") -> Operator:
+def start_operator(
+    cluster: Cluster, receiver: Receiver | None, folder: Path, *flags: str, name: str = "operator", **options: Any
+) -> Operator:
     """An operator on the control plane that writes status fast, ready."""
     url = ("--pyroscope-url", receiver.url) if receiver else ()
-    operator = Operator(folder, *url, "--status-interval", "1s", *flags, name=name, kubeconfig=cluster.plane.kubeconfig)
+    flags = (*url, "--status-interval", "1s", *flags)
+    operator = Operator(folder, *flags, name=name, kubeconfig=cluster.plane.kubeconfig, **options)
     operator.wait_ready()
     return operator
 

@@ -66,6 +66,8 @@ PROGRAMS = (
     Program("receiver", _TESTBED, "./cmd/receiver"),
     Program("profcheck", _TESTBED, "./cmd/profcheck"),
     Program("genkey", _TESTBED, "./cmd/genkey"),
+    Program("gate", _TESTBED, "./cmd/gate"),
+    Program("proxy", _TESTBED, "./cmd/proxy"),
 )
 
 

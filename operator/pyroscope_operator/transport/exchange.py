@@ -36,6 +36,7 @@ class Connection:
         self.is_http2 = wire.speaks_http2
         protocol = httpcore.AsyncHTTP2Connection if self.is_http2 else httpcore.AsyncHTTP11Connection
         self._http: httpcore.AsyncConnectionInterface = protocol(origin, wire)
+        self._streams = 0
         self.idle_since = 0.0
 
     @property
@@ -50,7 +51,8 @@ class Connection:
 
     async def send(self, request: httpcore.Request, release: Callable[[], None]) -> httpx.Response:
         """The answer; `release` is called when it is over. Raises httpx's errors."""
-        self._wire.begin()
+        self._wire.begin(2 * self._streams + 1)  # clients count in odd numbers
+        self._streams += 1
         try:
             response = await self._http.handle_async_request(request)
         except _ERRORS as error:

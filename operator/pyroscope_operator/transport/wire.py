@@ -10,6 +10,7 @@ from typing import Any, cast
 import aiohappyeyeballs
 import httpcore
 
+from pyroscope_operator.transport.goodbye import Goodbyes
 from pyroscope_operator.transport.loop import CLOSING_SECONDS
 from pyroscope_operator.transport.sockets import SocketFactory
 
@@ -37,16 +38,20 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._changed: asyncio.Future[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
+        self._lost = asyncio.Event()
         self._error: Exception | None = None
         self._paused = False
+        self._goodbyes: Goodbyes | None = None
+        self._stream = 0
         self.ended = False
         """The other side has ended the connection, or it broke."""
         self.is_exhausted = False
         """The reader has seen that end."""
         self.begin()
 
-    def begin(self) -> None:
-        """A request is about to be sent."""
+    def begin(self, stream: int = 0) -> None:
+        """A request is about to be sent, over HTTP/2 in this stream."""
+        self._stream = stream
         self.received = 0
         """Bytes of the answer to it."""
         self.body = 0
@@ -54,8 +59,9 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     @property
     def is_quiet(self) -> bool:
-        """Open, and nothing came that nobody read."""
-        return not self.ended and not self._buffer and self._transport is not None and not self._transport.is_closing()
+        """Open for another request, and nothing came that nobody read."""
+        is_open = self._transport is not None and not self._transport.is_closing()
+        return is_open and not self.ended and not self._buffer and not (self._goodbyes and self._goodbyes.said)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -75,6 +81,7 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
         self._error = self._error or exc
+        self._lost.set()
         self._writable.set()
         self._wake()
 
@@ -90,6 +97,12 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         """Some bytes; none: the connection has ended. Raises httpcore.ReadError, and TooMuchOverhead."""
+        while data := await self._read(max_bytes):
+            if self._goodbyes is None or (data := self._goodbyes.without(data, self._stream)):
+                break
+        return data
+
+    async def _read(self, max_bytes: int) -> bytes:
         await asyncio.sleep(0)  # parsing what is here already must not keep others waiting
         while not self._buffer and not self.ended:
             self._changed = self._loop.create_future()
@@ -113,7 +126,10 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
         """Raises httpcore.WriteError."""
         if not buffer:
             return
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None:
+            raise httpcore.WriteError()
+        if self._transport.is_closing():
+            await self._lost.wait()  # then it is known why: TLS 1.3 refuses our certificate only now
             raise httpcore.WriteError() from self._error
         self._transport.write(buffer)
         await self._writable.wait()
@@ -137,6 +153,7 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if transport is None:
             raise ConnectionResetError("the connection ended while TLS began")
         self._transport = transport
+        self._goodbyes = Goodbyes() if self.speaks_http2 else None
         return self
 
     async def aclose(self) -> None:

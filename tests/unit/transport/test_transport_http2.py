@@ -31,6 +31,8 @@ from pyroscope_operator.transport.faults import Truncated
 
 ACCESS = Access(tls=trusting())
 NAME = "pyroscope_operator_connections"
+HEADERS, BODY = frame(1, b"\x88", flags=4, stream=1), frame(0, b"hello", flags=1, stream=1)
+"""An answer with status 200."""
 
 
 def connections(metrics: Metrics, engine: str = "httpcore") -> float:
@@ -181,6 +183,28 @@ async def test_cut_off_within_the_body() -> None:
         open_clients(Metrics()) as clients,
     ):
         with pytest.raises(Truncated):
+            await get(clients, ACCESS, url)
+
+
+GOODBYE = frame(7, (1).to_bytes(4, "big") + bytes(4))
+
+
+@pytest.mark.parametrize("pieces", [(GOODBYE, HEADERS, BODY), (HEADERS, GOODBYE, BODY), (HEADERS, BODY, GOODBYE)])
+async def test_an_answer_that_comes_with_a_goodbye(pieces: tuple[bytes, ...]) -> None:
+    """It is taken, and the connection is not used again."""
+    metrics = Metrics()
+    async with hostile_http2(*pieces) as url, open_clients(metrics) as clients:
+        for _ in range(3):
+            assert await get(clients, ACCESS, url) == (200, b"hello")
+            assert connections(metrics) <= 1
+
+
+@pytest.mark.parametrize("goaway", [(0, 0), (1, 2)], ids=["not our stream", "an error"])
+async def test_any_other_goaway_is_the_end(goaway: tuple[int, int]) -> None:
+    last, error = goaway
+    said = frame(7, last.to_bytes(4, "big") + error.to_bytes(4, "big"))
+    async with hostile_http2(said, HEADERS, BODY) as url, open_clients(Metrics()) as clients:
+        with pytest.raises(httpx.TransportError):
             await get(clients, ACCESS, url)
 
 
