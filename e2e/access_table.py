@@ -123,6 +123,10 @@ def proxy(url: str, **more: Any) -> Spec:
     return {"proxyUrl": url, **more}
 
 
+_MEMORY = {"profilingConfig": {"memory": {"enabled": True}}}
+"""A profile of which the difference to the one before is sent: a loop that began anew would send none the first time."""
+
+
 def prefix(path: str) -> Spec:
     return {"profilingConfig": {"pathPrefix": path}}
 
@@ -132,7 +136,7 @@ _HEADERS_ABSENT = {"Authorization": "", "X-Key": ""}
 
 AUTHENTICATION = (
     Row("basic", "basic", UP, basic(), seen={"Authorization": BASIC}),
-    Row("basic-pod", "basic", UP, basic(), pods=1),
+    Row("basic-pod", "basic", UP, {**basic(), **_MEMORY}, pods=1),
     Row("basic-wrong", "basic", "Unauthorized", basic("wrong")),
     Row("basic-absent", "basic", "Unauthorized", {}),
     Row("basic-forbidden", "forbidden", "Forbidden", basic()),
@@ -169,7 +173,7 @@ OAUTH2 = (
 TLS = (
     Row("ca-configmap", "tls", UP, https(), seen={"tls": "TLS13", "client": ""}),
     Row("ca-secret", "tls", UP, https("", ca={"secret": secret("tls", "ca.crt")})),
-    Row("ca-pod", "tls", UP, https(), pods=2),
+    Row("ca-pod", "tls", UP, {**https(), **_MEMORY}, pods=2),
     Row("ca-absent", "tls", "CertificateInvalid", https("")),
     Row("ca-other", "tls", "CertificateInvalid", https("other-ca.crt")),
     Row("certificate-unknown-ca", "unknown-ca", "CertificateInvalid", https()),

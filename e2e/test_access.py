@@ -32,6 +32,7 @@ from e2e.access_table import (
 )
 from e2e.conftest import start_operator
 from e2e.harness.cluster import Cluster, PodSpec
+from e2e.harness.controlplane import ADMIN_TOKEN
 from e2e.harness.doors import NAME, NETWORK, Doors, leaks
 from e2e.harness.parts import Operator, Receiver
 from e2e.harness.wait import eventually
@@ -202,11 +203,7 @@ def test_one_token_for_all_targets_until_it_is_revoked(cluster: Cluster, doors: 
     after = Counter(one["status"] for one in _requests(doors, row, since=since))
     assert after[200] >= 15 and after[401] <= row.pods
     # The refused request is sent again with the new token, so that no scrape is lost.
-    _check_status_up(cluster, row)
-
-
-def _check_status_up(cluster: Cluster, row: Row) -> None:
-    assert not _failures(cluster, row), row.name
+    assert not _failures(cluster, row)
 
 
 def test_a_target_that_refuses_every_token_costs_no_flood_of_token_requests(doors: Doors) -> None:
@@ -270,41 +267,54 @@ def test_missing_secret_appears_without_a_touch_to_the_object(cluster: Cluster, 
     assert {one["status"] for one in _requests(doors, other)} == {200}
 
 
-def test_rotation_loses_no_scrape(cluster: Cluster, doors: Doors, operator: Operator) -> None:
-    """Old and new credentials are good for a minute, as in a careful rotation; then only the new ones are."""
+def test_rotation_loses_no_scrape(cluster: Cluster, receiver: Receiver, doors: Doors, operator: Operator) -> None:
+    """Old and new credentials are good for a while, as in a careful rotation; then only the new ones are."""
     new = "bearer-rotated-2b6f"
     rotated, untouched = [_row(name) for name in ("bearer", "bearer-pod", "authorization")], [_row("basic-pod"), _row("ca-pod")]
+    certified = _row("client-certificate-pod")
     doors.gate.accept(bearer=[BEARER, new])
     since, began = doors.gate.last_seq(), time.monotonic()
+    certificate = {"tls.crt": "@client-2.crt", "tls.key": "@client-2.key"}
     for namespace in (_STATIC, _PODS):
         cluster.apply(doors.data("Secret", namespace, "tokens", {**SECRETS["tokens"], "bearer": new}))
+        cluster.apply(doors.data("Secret", namespace, "tls", {**SECRETS["tls"], **certificate}))
 
     def all_new() -> bool:
-        """Each of them was seen with the new token."""
-        return all(
+        """Each of them was seen with what is new."""
+        tokens = [
             any(one["header"].get("Authorization") == f"Bearer {new}" for one in _requests(doors, row, since=since))
             for row in rotated
-        )
+        ]
+        return all(tokens) and any(one["client"] == "client-2" for one in _requests(doors, certified, since=since))
 
-    eventually(all_new, "the new token is in use", 60, 0.5)
+    eventually(all_new, "the new token and the new certificate are in use", 60, 0.5)
     took = time.monotonic() - began
     doors.gate.accept(bearer=[new])
     mark = doors.gate.last_seq()
+    rotated.append(certified)
     eventually(lambda: all(len(_requests(doors, row, since=mark)) >= 4 * max(1, row.pods) for row in rotated), "scrapes go on")
     for row in (*rotated, *untouched):
         statuses = Counter(one["status"] for one in _requests(doors, row, since=since))
         assert set(statuses) == {200}, (row.name, statuses)
-        _check_status_up(cluster, row)
+        assert not _failures(cluster, row), row.name
     assert took < 60
     for row in untouched:
-        _check_phase(doors, row)
+        _check_undisturbed(receiver, doors, row)
 
 
-def _check_phase(doors: Doors, row: Row) -> None:
-    """No slot was missed, and no loop began anew: all requests of a pod are a whole number of intervals apart."""
-    times = sorted(one["unixNano"] / 1e9 for one in _requests(doors, row))
-    gaps = [after - before for before, after in zip(times[:: row.pods], times[row.pods :: row.pods], strict=False)]
+def _check_undisturbed(receiver: Receiver, doors: Doors, row: Row) -> None:
+    """No slot of its loops was missed, and none began anew: only the first scrape of memory sends nothing."""
+
+    def times(path: str) -> list[float]:
+        """The pods of a row are one process at one port, so that their requests come together."""
+        return sorted(one["unixNano"] / 1e9 for one in _requests(doors, row) if one["path"].endswith(path))
+
+    goroutine = times("/goroutine")
+    gaps = [after - before for before, after in zip(goroutine[:: row.pods], goroutine[row.pods :: row.pods], strict=False)]
     assert gaps and max(gaps) < 2 * _INTERVAL, (row.name, max(gaps))
+    scraped = len(times("/allocs"))
+    job = f"{_PODS}/{row.name}"
+    eventually(lambda: len(receiver.profiles(job=job, name="memory")) >= scraped - row.pods, f"all differences of {row.name}", 20)
 
 
 def test_secrets_appear_nowhere(cluster: Cluster, doors: Doors, operator: Operator) -> None:
@@ -314,3 +324,8 @@ def test_secrets_appear_nowhere(cluster: Cluster, doors: Doors, operator: Operat
     tokens = {one["header"].get("Authorization", "").partition(" ")[2] for one in doors.gate.requests(face="oauth2")}
     assert len(tokens) > 5
     assert leaks(cluster, operator, [*values, *tokens]) == []
+
+
+def test_the_operators_own_credentials_go_to_nobody(doors: Doors) -> None:
+    seen = {value for one in doors.gate.requests() for value in one["header"].values()}
+    assert not [value for value in seen if ADMIN_TOKEN in value]
