@@ -49,6 +49,13 @@ class Connection:
         """Whether not a byte of an answer came to the last request."""
         return self._wire.received == 0
 
+    async def ended(self) -> None:
+        """Wait until the other side says something or ends it. Raises httpx.ReadError for the latter, if by an error."""
+        try:
+            await self._wire.end()
+        except httpcore.ReadError as error:
+            raise httpx.ReadError("the connection ended") from error.__cause__
+
     async def send(self, request: httpcore.Request, release: Callable[[], None]) -> httpx.Response:
         """The answer; `release` is called when it is over. Raises httpx's errors."""
         self._wire.begin(2 * self._streams + 1)  # clients count in odd numbers

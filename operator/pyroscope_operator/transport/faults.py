@@ -9,6 +9,7 @@ import socket
 import ssl
 
 import aiohttp
+import httpcore
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -78,6 +79,20 @@ def access_error(error: BaseException) -> AccessError | None:
             return AccessError(TLS_FAILED, "the connection ended during the TLS handshake")  # as asyncio's TLS says it
         seen = seen.__cause__
     return None
+
+
+def was_cut(error: BaseException) -> bool:
+    """Whether the other side ended the connection before it answered, and we don't know why."""
+    if access_error(error) is not None:
+        return False
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, aiohttp.ServerDisconnectedError | httpcore.NetworkError):
+            return True
+        if isinstance(seen, OSError) and seen.errno in {errno.ECONNRESET, errno.EPIPE}:
+            return True
+        seen = seen.__cause__
+    return False
 
 
 def _tls_reason(error: ssl.SSLError) -> str:

@@ -24,6 +24,7 @@ from pyroscope_operator.transport.faults import (
     TOO_MANY_CLIENTS,
     access_error,
     cause,
+    was_cut,
 )
 from pyroscope_operator.transport.plain import open_transport
 from pyroscope_operator.transport.proxy import Proxy
@@ -34,6 +35,8 @@ from pyroscope_operator.transport.wire import Wire, connect
 
 _MAX_REMEMBERED = 10_000
 """Origins that speak HTTP/1.1 only."""
+_LAST_WORD_SECONDS = 0.5
+"""For a server to say that it does not take our certificate."""
 _IDEMPOTENT = frozenset({"GET", "HEAD"})
 _PORTS = {"http": 80, "https": 443}
 
@@ -91,6 +94,35 @@ class Lane:
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         origin = _origin(request.url)
+        try:
+            return await self._answer(request, origin)
+        except NETWORK_ERRORS as error:
+            if origin.scheme == "https" and was_cut(error) and (told := await self._last_word(origin)):
+                raise httpx.ReadError("TLS failed") from told
+            raise
+
+    async def _last_word(self, origin: Origin) -> ssl.SSLError | None:
+        """Connect once more, say nothing, and listen to what TLS says.
+
+        In TLS 1.3 our certificate is refused only after we may have begun to talk. A server that closes then
+        resets the connection, and its alert is lost where we are still writing.
+        """
+        try:
+            connection = await self._connect(origin)
+        except (AccessError, *NETWORK_ERRORS):
+            return None
+        try:
+            async with asyncio.timeout(_LAST_WORD_SECONDS):
+                await connection.ended()
+        except TimeoutError:
+            return None
+        except httpx.ReadError as error:
+            return error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else None
+        finally:
+            connection.abort()
+        return None
+
+    async def _answer(self, request: httpx.Request, origin: Origin) -> httpx.Response:
         if self.key.proxy is None and (not self.key.http2 or origin in self._speak_http1):
             return await self._send_by_aiohttp(request, origin)
         if self.key.proxy is not None and self.key.guarded:

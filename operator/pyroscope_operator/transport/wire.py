@@ -122,6 +122,14 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
             raise TooMuchOverhead("too much besides the body")
         return data
 
+    async def end(self) -> None:
+        """Wait until the connection ends, or something comes. Raises httpcore.ReadError when it ends by an error."""
+        while not self._buffer and not self._lost.is_set():
+            self._changed = self._loop.create_future()
+            await self._changed
+        if self._lost.is_set() and self._error is not None:
+            raise httpcore.ReadError() from self._error
+
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         """Raises httpcore.WriteError."""
         if not buffer:

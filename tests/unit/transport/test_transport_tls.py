@@ -103,6 +103,16 @@ async def test_mutual_tls(http2: bool, version: str) -> None:
             assert (await refusal(clients, missing, url)).reason == "ClientCertificateRefused"
 
 
+@BOTH
+@pytest.mark.parametrize("shown", ["none", "other"])
+async def test_a_server_that_refuses_our_certificate_and_hangs_up(http2: bool, shown: str) -> None:
+    """Its reset may overtake its alert, as with Go's: the reason must not depend on which of them is seen first."""
+    ours = pair(issuer=stranger()) if shown == "other" else {}
+    access = Access(tls=trusting(**ours), http2=http2)
+    async with blocking_tls(server_context(mutual=True), hang_up=True) as url, open_clients(Metrics()) as clients:
+        assert {(await refusal(clients, access, url)).reason for _ in range(30)} == {"ClientCertificateRefused"}
+
+
 async def test_a_rotated_certificate_is_another_way() -> None:
     async with http1(context=server_context(mutual=True)) as server, open_clients(Metrics()) as clients:
         old, new = Access(tls=trusting(**pair())), Access(tls=trusting(**pair()))

@@ -111,8 +111,11 @@ async def http1(handler: Handler = hello, context: ssl.SSLContext | None = None)
 
 
 @asynccontextmanager
-async def blocking_tls(context: ssl.SSLContext) -> AsyncIterator[str]:
-    """A server in a thread, whose TLS sends alerts when a handshake fails, as most do; asyncio's says nothing then."""
+async def blocking_tls(context: ssl.SSLContext, *, hang_up: bool = False) -> AsyncIterator[str]:
+    """A server in a thread, whose TLS sends alerts when a handshake fails, as most do; asyncio's says nothing then.
+
+    `hang_up`: it closes right after the alert, whatever we are saying.
+    """
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -121,7 +124,7 @@ async def blocking_tls(context: ssl.SSLContext) -> AsyncIterator[str]:
                 connection, _ = listening.accept()
                 with connection, suppress(OSError):
                     connection.settimeout(5)
-                    _serve(connection, context)
+                    _serve(connection, context, hang_up)
                 if stop.is_set():
                     return
 
@@ -138,11 +141,13 @@ async def blocking_tls(context: ssl.SSLContext) -> AsyncIterator[str]:
         await asyncio.to_thread(thread.join)
 
 
-def _serve(connection: socket.socket, context: ssl.SSLContext) -> None:
+def _serve(connection: socket.socket, context: ssl.SSLContext, hang_up: bool) -> None:
     with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as talk:
         try:
             talk.do_handshake()
         except ssl.SSLError:
+            if hang_up:
+                return
             with socket.socket(fileno=talk.detach()) as bare:
                 bare.settimeout(5)
                 bare.shutdown(socket.SHUT_WR)
