@@ -439,6 +439,7 @@ def _soak(stack: ExitStack, folder: Path, minutes: float, page: Path) -> int:
 
     churn = Churn(cluster, int(herd.announcement()["listening"].rpartition(":")[2]), hostile.port)
     soak = Soak(operator, churn, faults, minutes, ROOT / ".cache/soak.csv")
+    eventually(lambda: len(operator.delivery()) == 3, "every endpoint has its worker")
     before = eventually(lambda: soak.sample(0), "the operator shows its metrics")
     churn.start([(f"127.0.62.{i + 1}", 6060) for i in range(_SINGLES)])
     soak.run()
