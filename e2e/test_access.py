@@ -254,6 +254,15 @@ def _remotes(doors: Doors, row: Row) -> list[str]:
     return [one["remote"] for one in _requests(doors, row)]
 
 
+def test_connections_are_bounded_and_measured(operator: Operator) -> None:
+    """Settings that are equal share an SSLContext, whatever the number of objects."""
+    ways = {json.dumps([row.spec.get(key) for key in ("tlsConfig", "enableHTTP2")], sort_keys=True) for row in TABLE}
+    of_tokens = sum("tlsConfig" in row.spec.get("oauth2", {}) for row in TABLE)
+    assert 1 < operator.metric("tls_contexts") <= len(ways) + of_tokens
+    loops = sum(max(1, row.pods) for row in TABLE)
+    assert 1 < operator.metric("connections") <= 2 * loops
+
+
 def test_missing_secret_appears_without_a_touch_to_the_object(cluster: Cluster, doors: Doors, operator: Operator) -> None:
     """And what has nothing to do with it goes on."""
     row = _row("secret-missing-pod")
