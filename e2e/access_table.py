@@ -251,7 +251,7 @@ _WITH_ALL = {**bearer(), **header("X-Key", secret=secret("tokens", "key"))}
 _ALL_SEEN = {"Authorization": f"Bearer {BEARER}", "X-Key": KEY}
 
 REDIRECTS = (
-    Row("redirect-port", "redirect-port", UP, _WITH_ALL, last="plain"),
+    Row("redirect-port", "redirect-port", UP, _WITH_ALL, last="plain", seen=_ALL_SEEN),
     Row("redirect-port-pod", "redirect-port", UP, {}, pods=1, last="plain"),
     Row("redirect-to-tls", "redirect-up", UP, {"tlsConfig": tls()}, last="tls"),
     Row("redirect-from-tls", "redirect-down", UP, {**https(), **_WITH_ALL}, last="plain", seen=_HEADERS_ABSENT),
