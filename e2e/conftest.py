@@ -17,6 +17,9 @@ _HOSTS = itertools.count(1)
 
 StartApp = Callable[..., DemoApp]
 
+LOOPBACK = ("--allow-destinations", "127.0.0.0/8")
+"""For PyroscopeWrites that lead to the testbed."""
+
 
 @pytest.fixture(scope="session")
 def binaries() -> None:
@@ -44,7 +47,7 @@ def receiver(binaries: None, folder: Path) -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def operator(cluster: Cluster, receiver: Receiver, folder: Path) -> Iterator[Operator]:
-    operator = start_operator(cluster, receiver, folder)
+    operator = start_operator(cluster, receiver, folder, *LOOPBACK)
     yield operator
     assert operator.stop() == 0, operator.log_tail()
     # What the operator says must be JSON, and nothing of it a bug or a leak.

@@ -432,7 +432,7 @@ def _soak(stack: ExitStack, folder: Path, minutes: float, page: Path) -> int:
     stack.callback(living.stop)
     endpoints = [{"name": "living", "url": living.url}, {"name": "dead", "url": f"http://127.0.0.1:{free_port()}"}]
     cluster.write(_NAMESPACE, "fan", {"endpoints": endpoints})
-    flags = ("--status-interval", "2s", "--sweep-period", "15s", "--queue-size", "4MiB")
+    flags = ("--status-interval", "2s", "--sweep-period", "15s", "--queue-size", "4MiB", "--allow-destinations", "127.0.0.0/8")
     operator = Operator(folder, "--pyroscope-url", faults.receiver.url, *flags, kubeconfig=plane.kubeconfig)
     stack.callback(lambda: operator.stop() if operator.running else None)
     operator.wait_ready()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from e2e.conftest import StartApp, start_operator
+from e2e.conftest import LOOPBACK, StartApp, start_operator
 from e2e.harness.cluster import Cluster, PodSpec
 from e2e.harness.parts import Receiver
 from e2e.harness.wait import eventually
@@ -20,7 +20,7 @@ def test_a_default_that_is_an_object(
     app = start_app("app")
     cluster.run_pod(namespace, PodSpec("app", app.ip, {"app": "checkout"}))
     cluster.scrape(namespace, "checkout", _FAST)
-    operator = start_operator(cluster, None, folder, "--default-write", f"{namespace}/default")
+    operator = start_operator(cluster, None, folder, "--default-write", f"{namespace}/default", *LOOPBACK)
     try:
         cluster.wait_for(namespace, "checkout", "Accepted", "False/WriteNotFound")
         cluster.write(namespace, "default", {"endpoints": [{"name": "main", "url": receiver.url, "tenantID": "all"}]})
