@@ -70,7 +70,9 @@ def operator(cluster: Cluster, receiver: Receiver, doors: Doors, folder: Path) -
     operator = start_operator(cluster, receiver, folder, *flags, environment=doors.environment)
     yield operator
     operator.end()
-    cluster.kubectl("delete", "pyscrape", "--all", "-n", _STATIC, "--wait=false")
+    for namespace in (_STATIC, _PODS):  # nobody empties a namespace that is deleted: there is no controller manager
+        cluster.kubectl("delete", "pyscrape", "--all", "-n", namespace, "--wait=false")
+    cluster.kubectl("delete", "pods", "--all", "-n", _PODS, "--grace-period=0", "--force", "--wait=false")
     cluster.kubectl("delete", "secrets,configmaps", *SECRETS, *CONFIG_MAPS, "-n", _STATIC, "--ignore-not-found")
     cluster.kubectl("delete", "namespace", _PODS, "--wait=false")
 

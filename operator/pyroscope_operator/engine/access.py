@@ -130,6 +130,11 @@ class _Reader:
             self._refuse(source, field, "has a colon in it, which a user name can't have")
         return name
 
+    def origin(self, source: SecretKey | ConfigMapKey | SecretOrConfigMap) -> str:
+        """Where it stands, in words."""
+        key = source if isinstance(source, ConfigMapKey) else _parts(source, "")[0]
+        return f"key {key.key} of {self._ref(key)}"
+
     def _text(self, key: SecretKey | ConfigMapKey, field: str) -> str:
         ref = self._ref(key)
         try:
@@ -148,7 +153,7 @@ class _Reader:
         return DataRef("Secret" if isinstance(key, SecretKey) else "ConfigMap", self.namespace, key.name)
 
     def _refuse(self, key: SecretKey | ConfigMapKey, field: str, problem: str) -> NoReturn:
-        raise ReferenceProblem(INVALID_SECRET, f"{field}: key {key.key} of {self._ref(key)} {problem}")
+        raise ReferenceProblem(INVALID_SECRET, f"{field}: {self.origin(key)} {problem}")
 
 
 def _parts(source: SecretKey | SecretOrConfigMap, field: str) -> tuple[SecretKey | ConfigMapKey, str]:
@@ -212,8 +217,14 @@ def _tls(tls: Tls | None, read: _Reader, path: str) -> TlsSettings:
         max_version=tls.max_version,
     )
     if problem := check_tls(settings):
-        raise ReferenceProblem(INVALID_SECRET, f"{path}: {problem}")
+        raise ReferenceProblem(INVALID_SECRET, f"{path}: {problem}{_origins(tls, read)}")
     return settings
+
+
+def _origins(tls: Tls, read: _Reader) -> str:
+    """Where the certificates and the key come from."""
+    sources = {"ca": tls.ca, "cert": tls.cert, "keySecret": tls.key_secret}
+    return "".join(f"; {name} is {read.origin(source)}" for name, source in sources.items() if source)
 
 
 @dataclass(frozen=True, slots=True)

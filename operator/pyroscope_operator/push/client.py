@@ -96,8 +96,6 @@ class PushClient:
         except NETWORK_ERRORS as error:
             reason = UNREACHABLE if never_connected(error) else CONNECTION_FAILED
             raise RetryLater(reason, cause(error)) from error
-        except ValueError as error:  # of Python's own IDNA codec, for one: labels of a name have 1 to 63 characters
-            raise RetryLater(UNREACHABLE, "no valid host name") from error
         try:
             content, cut = await _read(response)
         finally:

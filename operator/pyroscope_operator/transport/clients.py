@@ -169,6 +169,8 @@ class Way(httpx.AsyncBaseTransport):
             if known := access_error(error):
                 raise known from error
             raise
+        except UnicodeError as error:  # of Python's own IDNA codec: labels of a name have 1 to 63 characters
+            raise httpx.ConnectError("no valid host name") from error
 
     async def _send_with_token(self, request: httpx.Request, source: TokenSource) -> httpx.Response:
         token = await source.get()

@@ -118,6 +118,8 @@ def cause(error: BaseException) -> str:
             return words
         if isinstance(seen, socket.gaierror):
             return "name not resolved"
+        if isinstance(seen, UnicodeError):
+            return "no valid host name"
         if isinstance(seen, OSError) and not isinstance(seen, _TLS_ERRORS) and seen.errno in errno.errorcode:
             return os.strerror(seen.errno or 0).lower()
         error, seen = seen, seen.__cause__

@@ -9,13 +9,14 @@ import pytest
 from push_fakes import FakePyroscope, entry, ok
 
 from pyroscope_operator.errors import AccessError, PushError, Rejected, RetryLater
+from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.access import Access, TlsSettings
 from pyroscope_operator.push.batch import request_body
 from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.endpoint import PUSH_PATH, WriteEndpoint
 from pyroscope_operator.push.hop import MAX_REDIRECTS, Hop
 from pyroscope_operator.push.outcome import decide
-from pyroscope_operator.transport.plain import open_transport
+from pyroscope_operator.transport.clients import open_clients
 
 SECRET = Access(
     authorization="Bearer hunter2", headers=(("X-Key", "hunter2"),), tls=TlsSettings(ca="CA", cert="C", key="K", server_name="p")
@@ -102,13 +103,13 @@ async def test_nowhere_to_go(location: str | None) -> None:
 )
 async def test_hosts_that_cannot_be(location: str) -> None:
     """Whatever a redirect says, the worker lives on."""
-    async with open_transport() as transport:
+    async with open_clients(Metrics()) as clients:
         first = FakePyroscope([to(location)]).transport
         used: list[Access] = []
 
         def transport_for(access: Access) -> httpx.AsyncBaseTransport:
             used.append(access)
-            return transport if len(used) > 1 else first
+            return clients.of(access) if len(used) > 1 else first
 
         client = PushClient(WriteEndpoint("http://p", follow_redirects=True), transport_for)
         with pytest.raises(PushError):
@@ -116,8 +117,8 @@ async def test_hosts_that_cannot_be(location: str) -> None:
 
 
 async def test_an_endpoint_whose_host_cannot_be() -> None:
-    async with open_transport() as transport:
-        client = PushClient(WriteEndpoint(f"http://{'a' * 64}.example"), lambda _: transport)
+    async with open_clients(Metrics()) as clients:
+        client = PushClient(WriteEndpoint(f"http://{'a' * 64}.example"), clients.of)
         with pytest.raises(RetryLater, match="no valid host name"):
             await client.push(BODY, series=1)
 

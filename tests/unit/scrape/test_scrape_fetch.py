@@ -20,6 +20,7 @@ from pyroscope_operator.errors import AccessError, FetchError
 from pyroscope_operator.model.access import Access
 from pyroscope_operator.model.target import STATIC, Params
 from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
+from pyroscope_operator.transport.clients import open_clients
 from pyroscope_operator.transport.plain import open_transport
 
 BODY = b"the profile" * 100
@@ -566,3 +567,12 @@ async def test_what_is_wrong_on_the_way_keeps_its_reason() -> None:
     with pytest.raises(FetchError) as caught:
         await body_of(Fetcher(Ways(answer).of), scrape())
     assert (caught.value.reason, caught.value.message) == ("TokenRefused", "tokenUrl gives no token")
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+async def test_a_host_that_cannot_be(host: str) -> None:
+    async with open_clients(Metrics()) as clients:
+        what = at(f"{host}:1")
+        with pytest.raises(FetchError, match="cannot connect: no valid host name") as caught:
+            await body_of(Fetcher(clients.of), what)
+    assert caught.value.reason == "ConnectFailed"
