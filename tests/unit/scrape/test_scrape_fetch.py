@@ -17,6 +17,7 @@ from scrape_servers import SECRET, Handler, answer_of, at, body_of, failure, fet
 
 from pyroscope_operator import __version__
 from pyroscope_operator.errors import AccessError, FetchError
+from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.access import Access
 from pyroscope_operator.model.target import STATIC, Params
 from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
