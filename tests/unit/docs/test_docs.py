@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from e2e import access_table
 
 from pyroscope_operator.api import API_VERSION
 from pyroscope_operator.api.crd import object_schema
@@ -65,8 +66,9 @@ def test_the_tests_that_are_said_to_prove_an_argument_exist(row: list[str]) -> N
         return
     named = list(named_tests(row[-1]))
     assert named, "names no test"
-    for file, function, _case in named:
+    for file, function, case in named:
         assert f"def {function}(" in file.read_text(), f"{file.name} has no {function}"
+        assert not case or case.strip("]") in {row.name for row in access_table.TABLE}, case
 
 
 @pytest.mark.parametrize("row", [row for row in ARGUMENTS if len(row) > 2], ids=lambda row: " ".join(row[:2]))
