@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import NamedTuple
 
-from pyroscope_operator.pprof.core import new_core
+from pyroscope_operator.pprof import core
 from pyroscope_operator.pprof.gunzip import compress
 
 
@@ -34,7 +34,7 @@ class DeltaComputer:
 
     def __init__(self, max_raw_bytes: int) -> None:
         """`max_raw_bytes` bounds the uncompressed size of what `delta` takes."""
-        self._core = new_core(max_raw_bytes, secrets.token_bytes(16))
+        self._core = core.new_core(max_raw_bytes, secrets.token_bytes(16))
 
     @property
     def size(self) -> int:

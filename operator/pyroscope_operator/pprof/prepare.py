@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from pyroscope_operator._proto.profile_pb2 import Profile, ValueType
-from pyroscope_operator.pprof.core import inspect
+from pyroscope_operator.pprof import core
 from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.pprof.gunzip import compress, decompress
 
@@ -57,7 +57,7 @@ def prepare(body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared
 
 
 def _as_it_came(body: bytes, limit: int) -> Prepared | Skipped:
-    raw_bytes, samples, has_period_type, is_single_member = inspect(body, limit)
+    raw_bytes, samples, has_period_type, is_single_member = core.inspect(body, limit)
     if not samples:
         return Skipped.EMPTY
     if has_period_type and is_single_member:
