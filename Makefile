@@ -13,13 +13,14 @@ export PIP_CACHE_DIR := $(CURDIR)/$(CACHE)/pip
 # cargo's downloads and what it builds.
 export CARGO_HOME := $(CURDIR)/$(CACHE)/cargo
 export CARGO_TARGET_DIR := $(CURDIR)/$(CACHE)/target
+export PYO3_PYTHON := $(CURDIR)/$(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Nobody's own cluster or Pyroscope is ever touched; E2E_KUBECONFIG and E2E_PYROSCOPE_URL are the switches.
 unexport KUBECONFIG PYROSCOPE_URL
 
 STAGE = $(PY) -m e2e.harness.stage
 
-.PHONY: help install lock generate lint type imports unit go-test build e2e test demo soak check clean
+.PHONY: help install lock generate lint type imports native fuzz bench-delta unit go-test build e2e test demo soak check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -56,7 +57,12 @@ imports: $(INSTALLED) ## imports point downwards
 uptodate: $(INSTALLED) ## generated files are those of their sources
 	$(PY) scripts/generate.py --check
 
-check: lint type imports uptodate ## everything that needs no test run
+native: $(INSTALLED) ## the native core: rustfmt, clippy and its own tests
+	cd native && cargo fmt --check
+	cd native && cargo clippy --quiet --locked --all-targets --features python -- -D warnings
+	cd native && cargo test --quiet --locked --lib
+
+check: lint type imports uptodate native ## everything that needs no test run
 
 unit: $(INSTALLED) ## unit and component tests
 	$(PY) -m pytest

@@ -1,7 +1,7 @@
 //! Whether a profile is worth parsing; the same limits as in `pprof/budget.py`, which tells why.
 
 use crate::refusal::{Reason, Refusal};
-use crate::wire::Broken;
+use crate::wire::{Broken, read_varint};
 
 /// The largest profile seen has 17,655 samples.
 pub const MAX_SAMPLES: usize = 50_000;
@@ -18,7 +18,6 @@ const SAMPLE: u64 = 2 << 3 | 2;
 const MAPPING: u64 = 3 << 3 | 2;
 const LOCATION: u64 = 4 << 3 | 2;
 const COMMENT: u64 = 13 << 3 | 2;
-const MAX_VARINT_BYTES: usize = 10;
 
 enum Stop {
     Broken,
@@ -89,31 +88,18 @@ fn next<'a>(rest: &mut &'a [u8]) -> Result<Option<(u64, &'a [u8])>, Broken> {
     if rest.is_empty() {
         return Ok(None);
     }
-    let tag = varint(rest)?;
+    let tag = read_varint(rest)?;
     let length = match tag & 7 {
         0 => {
-            varint(rest)?;
+            read_varint(rest)?;
             0
         }
         1 => 8,
-        2 => usize::try_from(varint(rest)?).map_err(|_| Broken)?,
+        2 => usize::try_from(read_varint(rest)?).map_err(|_| Broken)?,
         5 => 4,
         _ => return Err(Broken),
     };
     let (content, behind) = rest.split_at_checked(length).ok_or(Broken)?;
     *rest = behind;
     Ok(Some((tag, content)))
-}
-
-#[inline]
-fn varint(rest: &mut &[u8]) -> Result<u64, Broken> {
-    let mut number = 0;
-    for (index, &byte) in rest.iter().take(MAX_VARINT_BYTES).enumerate() {
-        number |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            *rest = &rest[index + 1..];
-            return Ok(number);
-        }
-    }
-    Err(Broken)
 }

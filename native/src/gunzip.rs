@@ -116,3 +116,50 @@ fn broken(message: &'static str) -> Refusal {
 fn too_large(limit: usize) -> Refusal {
     Refusal::new(Reason::BodyTooLarge, format!("the profile is larger than {limit} bytes uncompressed"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn member(raw: &[u8], level: u32) -> Vec<u8> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::new(level));
+        assert!(packer.write_all(raw).is_ok());
+        packer.finish().unwrap_or_default()
+    }
+
+    fn reason(body: &[u8], limit: usize) -> Option<Reason> {
+        decompress(body, limit).err().map(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn the_usual_body_is_undone_at_once_and_others_are_left_to_the_other_way() {
+        let raw = b"profile".repeat(100);
+        let one = member(&raw, 6);
+        assert_eq!(decompress_at_once(&one, 700), Some(raw.clone()));
+        let others = [
+            one.repeat(2),
+            [one.clone(), vec![0; 9]].concat(),
+            [one.clone(), one[one.len() - 8..].to_vec()].concat(),
+            [member(b"", 6), one.clone()].concat(),
+            one[..one.len() - 1].to_vec(),
+        ];
+        assert!(others.iter().all(|body| decompress_at_once(body, 10_000).is_none()));
+        assert_eq!(decompress(&others[0], 1400).ok().as_deref(), Some(raw.repeat(2).as_slice()));
+        assert_eq!(reason(&others[2], 10_000), Some(Reason::BrokenGzip));
+        assert_eq!(reason(&one, 699), Some(Reason::BodyTooLarge));
+    }
+
+    #[test]
+    fn a_lie_about_the_length_takes_no_memory() {
+        let mut bomb = member(&vec![0; 1 << 20], 9);
+        assert_eq!(reason(&bomb, 1 << 16), Some(Reason::BodyTooLarge));
+        let end = bomb.len();
+        bomb[end - 4..].copy_from_slice(&[0xff; 4]);
+        assert_eq!(reason(&bomb, usize::MAX), Some(Reason::BrokenGzip));
+    }
+}

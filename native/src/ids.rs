@@ -62,3 +62,28 @@ fn sparse(ids: impl Iterator<Item = u64>) -> Option<Ids> {
         places.first().is_none_or(|&(id, _)| id != 0) && places.windows(2).all(|pair| pair[0].0 != pair[1].0);
     is_good.then_some(Ids::Sparse(places))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        for ids in [vec![1, 2, 3], vec![3, 1, 2], vec![9, 70, 5], vec![u64::MAX, 1 << 40, 7], vec![]] {
+            let found = Ids::new(ids.iter().copied());
+            assert!(found.is_some());
+            let found = found.unwrap_or_default();
+            for (place, &id) in ids.iter().enumerate() {
+                assert_eq!(found.find(id), Some(place));
+            }
+            assert!([0, 4, 1 << 41].iter().all(|&id| found.find(id).is_none()));
+        }
+    }
+
+    #[test]
+    fn refused() {
+        for ids in [vec![0], vec![1, 1], vec![1, 0], vec![u64::MAX, 0], vec![u64::MAX, u64::MAX]] {
+            assert!(Ids::new(ids.iter().copied()).is_none(), "{ids:?}");
+        }
+    }
+}

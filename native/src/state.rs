@@ -85,3 +85,21 @@ fn pop(from: &mut &[u8]) -> Option<i64> {
     let zigzag = read_varint(from).ok()?;
     Some((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_back() {
+        let kept = [(0, [1, -1]), (7, [0, i64::MAX]), (Key::MAX, [i64::MIN, 0])];
+        let mut entries = Entries::new(2);
+        for (key, counters) in kept {
+            entries.push(key, counters.into_iter());
+        }
+        entries.push(Key::MAX, [0, 0].into_iter());
+        let found: Vec<_> =
+            entries.iter().map(|entry| (entry.key, [entry.counters[0], entry.counters[1]])).collect();
+        assert_eq!(found, kept);
+    }
+}

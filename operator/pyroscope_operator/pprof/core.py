@@ -6,11 +6,6 @@ from typing import Protocol
 
 from pyroscope_operator.pprof import oracle
 
-try:
-    from pyroscope_operator.pprof import _native as native
-except ImportError:
-    native = None
-
 
 class Core(Protocol):
     """What takes the differences of a series; `DeltaComputer` tells what the methods do."""
@@ -39,7 +34,12 @@ class Inspect(Protocol):
     def __call__(self, body: bytes, limit: int) -> tuple[int, int, bool, bool]: ...
 
 
-IS_NATIVE = native is not None
-
-new_core: NewCore = native.Computer if native else oracle.OracleComputer
-inspect: Inspect = native.inspect if native else oracle.inspect
+new_core: NewCore = oracle.OracleComputer
+inspect: Inspect = oracle.inspect
+try:
+    from pyroscope_operator.pprof import _native
+except ImportError:
+    IS_NATIVE = False
+else:
+    IS_NATIVE = True
+    new_core, inspect = _native.Computer, _native.inspect

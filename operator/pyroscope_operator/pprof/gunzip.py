@@ -5,13 +5,17 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 from pyroscope_operator.errors import ProfileError
 
+_pack: Callable[[bytes], bytes]
 try:
     from isal import igzip_lib
 except ImportError:  # there are wheels for x86_64 and aarch64 only
-    igzip_lib = None
+    _pack = partial(gzip.compress, compresslevel=1, mtime=0)
+else:
+    _pack = partial(igzip_lib.compress, level=1, flag=igzip_lib.COMP_GZIP)
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -54,18 +58,7 @@ def compress(raw: bytes) -> bytes:
     Level 1, by ISA-L where it is installed, which takes an eighth of zlib's time: profiles are
     pushed once and stored in another form, so CPU counts more than size.
     """
-    return _compress(raw)
-
-
-def _zlib_compress(raw: bytes) -> bytes:
-    return gzip.compress(raw, compresslevel=1, mtime=0)
-
-
-def _isal_compress(raw: bytes) -> bytes:
-    return igzip_lib.compress(raw, level=1, flag=igzip_lib.COMP_GZIP)
-
-
-_compress: Callable[[bytes], bytes] = _isal_compress if igzip_lib else _zlib_compress
+    return _pack(raw)
 
 
 def is_single_member(body: bytes, raw_bytes: int) -> bool:

@@ -113,7 +113,7 @@ def overlong(rng: random.Random, number: int, most: int = 10) -> bytes:
     return bytes(made)
 
 
-def strange(rng: random.Random) -> bytes:
+def strange(rng: random.Random) -> bytes:  # noqa: PLR0911
     """A field that no profile has, or not like that."""
     number = rng.choice((*range(16), 100, 2**29 - 1, 2**29))
     match rng.randrange(7):
@@ -211,7 +211,7 @@ def member(rng: random.Random, raw: bytes) -> bytes:
     return header + deflated + zlib.crc32(raw).to_bytes(4, "little") + len(raw).to_bytes(4, "little")
 
 
-def packed(rng: random.Random, raw: bytes) -> bytes:
+def packed(rng: random.Random, raw: bytes) -> bytes:  # noqa: PLR0911
     """`raw` as a target may send it."""
     match rng.randrange(16):
         case number if number > 7:

@@ -181,11 +181,11 @@ def test_other_threads_go_on_meanwhile() -> None:
     assert seen == [False]
 
 
-def test_the_oracle_takes_the_place_of_a_core_that_was_not_built() -> None:
-    """In a process where it can't be imported."""
+def test_what_was_not_built_is_not_needed() -> None:
+    """In a process where neither the native core nor ISA-L can be imported."""
     program = """
 import sys
-sys.modules["pyroscope_operator.pprof._native"] = None
+sys.modules["pyroscope_operator.pprof._native"] = sys.modules["isal"] = None
 from pyroscope_operator.pprof import core
 from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.pprof.prepare import prepare

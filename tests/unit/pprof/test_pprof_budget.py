@@ -192,7 +192,7 @@ def test_the_worst_bodies_within_the_budget(name: str, which_core: str) -> None:
 
 
 def measure(name: str, which: str) -> None:
-    """With one of the cores, print the CPU seconds that the largest body of this kind takes, and by how many bytes the process grows."""
+    """Print the CPU seconds that the largest body of this kind takes one of the cores, and by how many bytes it grows."""
     core.new_core = core.new_core if which == "native" else OracleComputer
     make, size = BODIES[name], LARGEST[name]
     body, computer = make(size), DeltaComputer(LIMIT)
