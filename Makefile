@@ -85,6 +85,9 @@ demo: build ## the main job on an embedded control plane
 soak: build ## an hour of churn and faults; writes docs/soak.md (not part of make test)
 	$(PY) -m e2e.soak $(SOAK_FLAGS)
 
+bench-delta: build ## what the delta core costs, beside the oracle and beside Go's gzip (not part of make test)
+	@$(PY) -m e2e.delta_bench
+
 clean: ## remove what the build made, the caches included
 	rm -rf $(VENV) $(CACHE) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
