@@ -62,6 +62,18 @@ native: $(INSTALLED) ## the native core: rustfmt, clippy and its own tests
 	cd native && cargo clippy --quiet --locked --all-targets --features python -- -D warnings
 	cd native && cargo test --quiet --locked --lib
 
+FUZZ_SECONDS ?= 600
+FUZZ_CORPUS := $(CURDIR)/$(CACHE)/fuzz/corpus
+# What cargo-fuzz would set; without a sanitizer, as there is no unsafe code, a stable compiler will do.
+FUZZ_FLAGS := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
+
+fuzz: $(INSTALLED) ## fuzz the native core: guided by coverage, then beside the oracle, FUZZ_SECONDS each
+	$(PY) tests/unit/pprof/pprof_fuzz.py --write $(FUZZ_CORPUS)
+	cd native/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" CARGO_TARGET_DIR=$(CURDIR)/$(CACHE)/fuzz/target \
+	  cargo run --release --quiet --locked --target $$(rustc -vV | sed -n 's/host: //p') -- $(FUZZ_CORPUS) \
+	  -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=512 -artifact_prefix=$(CURDIR)/$(CACHE)/fuzz/ -print_final_stats=1
+	$(PY) tests/unit/pprof/pprof_fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ_CORPUS)
+
 check: lint type imports uptodate native ## everything that needs no test run
 
 unit: $(INSTALLED) ## unit and component tests

@@ -1,7 +1,7 @@
 """Bodies that try to tell the native core from the oracle, or to break it.
 
-`make fuzz`, or: python tests/unit/pprof/pprof_fuzz.py --seconds 600 --seed 1 [FILE…], where the
-files are bodies to begin with (and to be tried as they are).
+`make fuzz`, or: python tests/unit/pprof/pprof_fuzz.py --seconds 600 --seed 1 [FOLDER], where the folder
+has bodies to begin with, which are tried as they are, too; --write FOLDER puts some there.
 """
 
 from __future__ import annotations
@@ -269,17 +269,31 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=time.time_ns())
-    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--write", type=Path)
+    parser.add_argument("folder", nargs="?", type=Path)
     options = parser.parse_args()
-    bodies = [file.read_bytes() for file in options.files if file.is_file()]
-    pair = Pair(1 << 24)
+    if options.write:
+        write(options.write)
+        return
+    bodies = [file.read_bytes() for file in sorted(options.folder.iterdir())] if options.folder else []
+    pair = Pair()
     for body in (*bodies, *(make(1 << 17) for make in BODIES.values())):
+        pair.feed(body)
         pair.feed(body)
     profiles = [[raw, raw] for raw in map(_raw, bodies) if raw]
     print(f"seed {options.seed}: {len(bodies)} bodies given, {len(profiles)} of them profiles", flush=True)
     fuzz = Fuzz(options.seed, profiles)
     fuzz.run(options.seconds)
     print(f"{fuzz.outcomes.total()} bodies, the same in both cores: {dict(fuzz.outcomes)}")
+
+
+def write(folder: Path) -> None:
+    """Bodies for the coverage-guided fuzzer to begin with."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(1)
+    for number in range(30):
+        raw = rng.choice(small_series(rng))
+        (folder / f"seed-{number}").write_bytes(raw if number % 3 else member(rng, raw))
 
 
 def _raw(body: bytes) -> bytes:
