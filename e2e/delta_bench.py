@@ -103,11 +103,11 @@ def _seconds(new_core: core.NewCore, bodies: Sequence[bytes]) -> float:
     """CPU seconds for each difference, gzip in and gzip out."""
     spent, turns = 0.0, 0
     while spent < _LEAST_SECONDS:
-        computer = new_core(_LIMIT, _SEED)
-        computer.difference(bodies[0])
+        computer = new_core(_SEED)
+        computer.difference(bodies[0], _LIMIT)
         started = time.process_time()
         for body in bodies[1:]:
-            found = computer.difference(body)
+            found = computer.difference(body, _LIMIT)
             if found:
                 compress(found[0])
         spent += time.process_time() - started
@@ -126,9 +126,9 @@ def _last(bodies: Sequence[bytes]) -> tuple[list[int], int]:
     """Bytes of both states in the end, and of what was sent last."""
     sizes, sent = [], 0
     for new_core in (_native.Computer, oracle.OracleComputer):
-        computer: core.Core = new_core(_LIMIT, _SEED)
+        computer: core.Core = new_core(_SEED)
         for body in bodies:
-            found = computer.difference(body)
+            found = computer.difference(body, _LIMIT)
         sizes.append(computer.size)
         sent = len(compress(found[0])) if found else 0
     return sizes, sent

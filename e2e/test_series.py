@@ -30,11 +30,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ser
 
 def _agreed(series: Series) -> list[int]:
     """Samples of each difference, −1 for a baseline."""
-    reference, native = oracle.OracleComputer(_LIMIT, _SEED), _native.Computer(_LIMIT, _SEED)
+    reference, native = oracle.OracleComputer(_SEED), _native.Computer(_SEED)
     samples = []
     for body in series.bodies:
-        expected = reference.difference(body)
-        assert native.difference(body) == expected
+        expected = reference.difference(body, _LIMIT)
+        assert native.difference(body, _LIMIT) == expected
         assert _native.inspect(body, _LIMIT) == oracle.inspect(body, _LIMIT)
         samples.append(expected[1] if expected else -1)
     return samples

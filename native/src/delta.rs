@@ -26,16 +26,15 @@ pub struct Difference {
 
 /// Takes the differences of one series of cumulative profiles.
 pub struct Computer {
-    max_raw_bytes: usize,
     seed: Seed,
     last: Option<State>,
 }
 
 impl Computer {
-    /// `max_raw_bytes` bounds the uncompressed size of a profile.
+    /// Without a profile before.
     #[must_use]
-    pub fn new(max_raw_bytes: usize, seed: Seed) -> Self {
-        Self { max_raw_bytes, seed, last: None }
+    pub fn new(seed: Seed) -> Self {
+        Self { seed, last: None }
     }
 
     /// How many bytes the state takes.
@@ -51,9 +50,9 @@ impl Computer {
 
     /// The difference of `body` (gzip or raw) to the profile before; None if it became the baseline instead.
     ///
-    /// A refusal changes nothing.
-    pub fn difference(&mut self, body: &[u8]) -> Result<Option<Difference>, Refusal> {
-        let raw = decompress(body, self.max_raw_bytes)?;
+    /// `limit` bounds the uncompressed size in bytes. A refusal changes nothing.
+    pub fn difference(&mut self, body: &[u8], limit: usize) -> Result<Option<Difference>, Refusal> {
+        let raw = decompress(body, limit)?;
         let profile = Profile::parse(&raw)?;
         let mut rows = Rows::of(&profile, &raw, &self.seed)?;
         let columns = subtracted_columns(&profile)?;

@@ -29,11 +29,8 @@ struct Computer {
 impl Computer {
     /// `seed` are 16 random bytes.
     #[new]
-    fn new(max_raw_bytes: usize, seed: [u8; 16]) -> Self {
-        Self {
-            core: Mutex::new(delta::Computer::new(max_raw_bytes, Seed::new(&seed))),
-            size: AtomicUsize::new(0),
-        }
+    fn new(seed: [u8; 16]) -> Self {
+        Self { core: Mutex::new(delta::Computer::new(Seed::new(&seed))), size: AtomicUsize::new(0) }
     }
 
     #[getter]
@@ -53,8 +50,9 @@ impl Computer {
         &self,
         py: Python<'py>,
         body: &[u8],
+        limit: usize,
     ) -> PyResult<Option<(Bound<'py, PyBytes>, usize)>> {
-        let difference = self.run(py, |core| core.difference(body))?;
+        let difference = self.run(py, |core| core.difference(body, limit))?;
         Ok(difference.map(|difference| (PyBytes::new(py, &difference.raw), difference.samples)))
     }
 }

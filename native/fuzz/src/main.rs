@@ -11,8 +11,8 @@ const LIMIT: usize = 1 << 20;
 
 fuzz_target!(|body: &[u8]| {
     let good = inspect(body, LIMIT);
-    let mut computer = Computer::new(LIMIT, Seed::new(&[7; 16]));
-    let first = computer.difference(body);
+    let mut computer = Computer::new(Seed::new(&[7; 16]));
+    let first = computer.difference(body, LIMIT);
     if good.is_err() {
         assert!(first.is_err() && computer.size() == 0);
         return;
@@ -20,7 +20,7 @@ fuzz_target!(|body: &[u8]| {
     let Ok(first) = first else { return };
     assert!(first.is_none());
     let size = computer.size();
-    let Ok(again) = computer.difference(body) else { panic!("what was taken once is refused") };
+    let Ok(again) = computer.difference(body, LIMIT) else { panic!("what was taken once is refused") };
     assert_eq!(computer.size(), size);
     if let Some(difference) = again {
         let Ok(found) = inspect(&difference.raw, 2 * LIMIT) else { panic!("a difference is no profile") };

@@ -30,11 +30,12 @@ class DeltaComputer:
     several threads at once; a series has one scrape at a time.
     """
 
-    __slots__ = ("_core",)
+    __slots__ = ("_core", "_max_raw_bytes")
 
     def __init__(self, max_raw_bytes: int) -> None:
         """`max_raw_bytes` bounds the uncompressed size of what `delta` takes."""
-        self._core = core.new_core(max_raw_bytes, secrets.token_bytes(16))
+        self._max_raw_bytes = max_raw_bytes
+        self._core = core.new_core(secrets.token_bytes(16))
 
     @property
     def size(self) -> int:
@@ -50,16 +51,16 @@ class DeltaComputer:
         difference = self.difference(profile)
         return compress(difference.raw) if difference else None
 
-    def difference(self, profile: bytes) -> Difference | None:
+    def difference(self, profile: bytes, limit: int | None = None) -> Difference | None:
         """The difference of `profile` (gzip or raw protobuf) to the one before; None if it became the baseline instead.
 
         It becomes the baseline if it is the first one, if its columns are others than
         before, or if the process must have restarted: a subtracted value fell (or is
         below 0), or a key that had one other than 0 is gone.  Other threads go on meanwhile
-        if the core is native.
+        if the core is native.  `limit` is for this time, if it is lower than `max_raw_bytes`.
 
         Raises `ProfileError`: BodyTooLarge, BrokenGzip, EmptyBody, NotAProfile, TooComplex, or
         NotCumulative if no column can be subtracted or there are more than four.
         """
-        found = self._core.difference(profile)
+        found = self._core.difference(profile, self._max_raw_bytes if limit is None else min(limit, self._max_raw_bytes))
         return Difference(*found) if found else None

@@ -61,6 +61,11 @@ def compress(raw: bytes) -> bytes:
     return _pack(raw)
 
 
+def stated_size(body: bytes) -> int:
+    """The uncompressed size of `body`, gzip or raw, as it says itself: a lie, perhaps, or only that of the last member."""
+    return int.from_bytes(body[-4:], "little") if body.startswith(GZIP_MAGIC) else len(body)
+
+
 def is_single_member(body: bytes, raw_bytes: int) -> bool:
     """Whether gzip `body`, which `decompress` turned into `raw_bytes` bytes, is one member and nothing else.
 
@@ -69,7 +74,7 @@ def is_single_member(body: bytes, raw_bytes: int) -> bool:
     (RFC 1952, ISIZE): padding moves them, and the last of several members is shorter than
     the whole, unless all others are empty (which does no harm).
     """
-    return body.startswith(GZIP_MAGIC) and int.from_bytes(body[-4:], "little") == raw_bytes & 0xFFFFFFFF
+    return body.startswith(GZIP_MAGIC) and stated_size(body) == raw_bytes & 0xFFFFFFFF
 
 
 def _inflate_member(body: bytes, position: int, room: int, parts: list[bytes]) -> tuple[int, int]:

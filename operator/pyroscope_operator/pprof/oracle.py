@@ -49,8 +49,7 @@ class _Snapshot:
 class OracleComputer:
     """The core of a `DeltaComputer`, which tells what the methods do."""
 
-    def __init__(self, max_raw_bytes: int, seed: bytes) -> None:
-        self._max_raw_bytes = max_raw_bytes
+    def __init__(self, seed: bytes) -> None:
         self._seed = seed
         self._last: _Snapshot | None = None
 
@@ -61,8 +60,8 @@ class OracleComputer:
     def reset(self) -> None:
         self._last = None
 
-    def difference(self, body: bytes) -> tuple[bytes, int] | None:
-        profile = parse(decompress(body, self._max_raw_bytes))
+    def difference(self, body: bytes, limit: int) -> tuple[bytes, int] | None:
+        profile = parse(decompress(body, limit))
         types = _types(profile)
         columns = _subtracted_columns(types)
         rows = _merged_rows(profile, self._seed)

@@ -40,15 +40,15 @@ def prepare(body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared
     """What to push for `body`, which is gzip or raw protobuf as a target sent it.
 
     `limit` bounds the uncompressed size in bytes.  With a computer the difference to the
-    scrape before is taken, within the computer's own limit; without one the profile is
-    checked and passed on as it came.  CPU-bound, so large bodies belong in a thread.
+    scrape before is taken; without one the profile is checked and passed on as it came.
+    CPU-bound, so large bodies belong in a thread.
 
     Raises `ProfileError`: BodyTooLarge, BrokenGzip, EmptyBody, NotAProfile, TooComplex, and
     with a computer NotCumulative.  The computer's state is untouched then.
     """
     if computer is None:
         return _as_it_came(body, limit)
-    difference = computer.difference(body)
+    difference = computer.difference(body, limit)
     if difference is None:
         return Skipped.BASELINE
     if not difference.samples:

@@ -47,7 +47,7 @@ class Pair:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
-        self.oracle, self.native = OracleComputer(limit, SEED), _native.Computer(limit, SEED)
+        self.oracle, self.native = OracleComputer(SEED), _native.Computer(SEED)
 
     def reset(self) -> None:
         self.oracle.reset()
@@ -55,8 +55,8 @@ class Pair:
 
     def feed(self, body: bytes) -> Outcome:
         """What the cores make of `body`, which has to be the same to the byte."""
-        expected = outcome(lambda: self.oracle.difference(body))
-        assert outcome(lambda: self.native.difference(body)) == expected
+        expected = outcome(lambda: self.oracle.difference(body, self._limit))
+        assert outcome(lambda: self.native.difference(body, self._limit)) == expected
         assert outcome(lambda: _native.inspect(body, self._limit)) == outcome(lambda: inspect(body, self._limit))
         return expected
 

@@ -159,13 +159,13 @@ def test_many_equal_samples_keep_their_order() -> None:
 def test_other_threads_go_on_meanwhile() -> None:
     """No thread is made to give way here: who does not let the others go on has ended before they look."""
     body = build([((n % 200 + 1,) * 40, (n, n)) for n in range(6000)], MUTEX).SerializeToString()
-    computer, began, ended, seen = _native.Computer(LIMIT, SEED), threading.Event(), False, []
+    computer, began, ended, seen = _native.Computer(SEED), threading.Event(), False, []
 
     def work() -> None:
         nonlocal ended
         began.set()
         for _ in range(50):
-            computer.difference(body)
+            computer.difference(body, LIMIT)
         ended = True
 
     interval = sys.getswitchinterval()

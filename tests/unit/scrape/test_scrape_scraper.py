@@ -366,12 +366,21 @@ async def test_large_bodies_go_to_the_executor(profile: ProfileRequest) -> None:
 
 async def test_a_few_bytes_that_hold_a_large_profile_go_to_the_executor() -> None:
     """Gzip may hold a thousand times its own size."""
-    large = gzip.compress(raw([((1,), (1,))] * 5000, [("goroutine", "count")]))
-    assert len(large) < 1000
-    bench = bench_of(large, response(gzip.compress(large), content_encoding="gzip"))
-    await repeat(Scraper(scrape(), bench.context), 2)
-    assert bench.executor.calls == 2
-    assert [profile.samples for profile in bench.sink] == [5000, 5000]
+    large = raw([((1,), (1,))] * 10_000, [("goroutine", "count")])
+    body = gzip.compress(large)
+    assert len(body) < 1000
+    lie = gzip.compress(large[:-3]) + gzip.compress(large[-3:])
+    bench = bench_of(body, response(gzip.compress(body), content_encoding="gzip"), lie)
+    await repeat(Scraper(scrape(), bench.context), 3)
+    assert bench.executor.calls == 3
+    assert [profile.samples for profile in bench.sink] == [10_000] * 3
+
+
+async def test_a_small_limit_is_kept_without_a_thread() -> None:
+    bench = bench_of(snapshot(10))
+    scraper = Scraper(scrape(body_limit=50), bench.context)
+    await scraper.once()
+    assert (bench.executor.calls, scraper.health.reason) == (0, "BodyTooLarge")
 
 
 # A Content-Encoding
