@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,10 +51,13 @@ def operator(cluster: Cluster, receiver: Receiver, folder: Path) -> Iterator[Ope
     assert not [line for line in operator.log_lines() if line["level"] in {"ERROR", "CRITICAL"}]
 
 
-def start_operator(cluster: Cluster, receiver: Receiver, folder: Path, *flags: str, name: str = "operator") -> Operator:
+def start_operator(
+    cluster: Cluster, receiver: Receiver | None, folder: Path, *flags: str, name: str = "operator", **options: Any
+) -> Operator:
     """An operator on the control plane that writes status fast, ready."""
-    url = ("--pyroscope-url", receiver.url)
-    operator = Operator(folder, *url, "--status-interval", "1s", *flags, name=name, kubeconfig=cluster.plane.kubeconfig)
+    url = ("--pyroscope-url", receiver.url) if receiver else ()
+    flags = (*url, "--status-interval", "1s", *flags)
+    operator = Operator(folder, *flags, name=name, kubeconfig=cluster.plane.kubeconfig, **options)
     operator.wait_ready()
     return operator
 
@@ -64,7 +68,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     name = request.node.name.removeprefix("test_").split("[")[0].replace("_", "-")[:50]
     cluster.namespace(name)
     yield name
-    cluster.kubectl("delete", "pyscrape", "--all", "-n", name, "--timeout=10s")
+    cluster.kubectl("delete", "pyscrape,pywrite", "--all", "-n", name, "--timeout=10s")
     cluster.kubectl("delete", "pods", "--all", "-n", name, "--grace-period=0", "--force", "--timeout=10s")
 
 

@@ -45,8 +45,9 @@ _CPU = {
     "selector": {"matchLabels": {"cpu": "yes"}},
     "interval": "6s",
     "profilingConfig": {**dict.fromkeys(("memory", "block", "goroutine", "mutex"), _OFF), "fgprof": {"enabled": True}},
+    "forwardTo": [{"name": "fan"}],
 }
-"""The object for the pods that stand a CPU profile."""
+"""The object for the pods that stand a CPU profile. Its profiles go to a write with two endpoints, `living` and `dead`."""
 _HOSTILE = (
     *("black-hole", "endless-body", "endless-gzip", "endless-informational", "gzip-bomb", "html", "huge-length", "many-labels"),
     *("redirect-loop", "reset", "reset-later", "slow-body", "trickle", "truncated", "two-answers", "unknown-location"),
@@ -76,7 +77,11 @@ class Sample:
     failed: int
     skipped: int
     sent: int
+    """To the default write, as `dropped`."""
     dropped: int
+    living_sent: int
+    living_dropped: int
+    dead_dropped: int
 
 
 _FIELDS = [field.name for field in fields(Sample)]
@@ -87,7 +92,7 @@ def look(operator: Operator, cycle: int, started: float) -> Sample:
     for family in text_string_to_metric_families(operator.get("/metrics").raise_for_status().text):
         for sample in family.samples:
             totals[sample.name] = totals.get(sample.name, 0) + sample.value
-            for key in ("loop", "result"):
+            for key in ("loop", "result", "endpoint"):
                 if key in sample.labels:
                     name = f"{sample.name}/{sample.labels[key]}"
                     totals[name] = totals.get(name, 0) + sample.value
@@ -111,8 +116,11 @@ def look(operator: Operator, cycle: int, started: float) -> Sample:
         scrapes=scrapes,
         failed=scrapes - count(own + "scrapes_total/ok"),
         skipped=count(own + "scrape_slots_skipped_total"),
-        sent=count(own + "profiles_sent_total"),
-        dropped=count(own + "profiles_dropped_total"),
+        sent=count(own + "profiles_sent_total/default"),
+        dropped=count(own + "profiles_dropped_total/default"),
+        living_sent=count(own + "profiles_sent_total/living"),
+        living_dropped=count(own + "profiles_dropped_total/living"),
+        dead_dropped=count(own + "profiles_dropped_total/dead"),
     )
 
 
@@ -316,6 +324,7 @@ def judge(samples: Sequence[Sample], before: Sample, after: Sample) -> list[Verd
             before.watch_tasks + 4,
         ),
         Verdict("file descriptors with nothing to scrape, before and after", before.fds, after.fds, before.fds + 4),
+        Verdict("profiles lost at the living endpoint beside the dead one", before.living_dropped, after.living_dropped, 0),
     ]
 
 
@@ -343,6 +352,12 @@ def report(soak: Soak, churn: Churn, faults: Faults, verdicts: Sequence[Verdict]
     ]
     lines += [_row([s for s in soak.samples if s.cycle == cycle]) for cycle in range(1, CYCLES + 1)]
     lines += [
+        "",
+        "One object's profiles go to a write with two endpoints, of which one is dead the whole time:",
+        "",
+        "| cycle | sent to the living one | lost there | lost at the dead one |",
+        "| ---: | ---: | ---: | ---: |",
+        *(_fan([s for s in soak.samples if s.cycle == cycle]) for cycle in range(1, CYCLES + 1)),
         "",
         "Tasks, descriptors, threads and targets: medians (maxima in brackets). Flat means: the last cycle's median is at most",
         "a tenth above the second one's, and a few.",
@@ -376,6 +391,12 @@ def _row(samples: Sequence[Sample]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _fan(samples: Sequence[Sample]) -> str:
+    figures = ("living_sent", "living_dropped", "dead_dropped")
+    growth = [getattr(samples[-1], figure) - getattr(samples[0], figure) for figure in figures]
+    return f"| {samples[0].cycle} | {' | '.join(map(str, growth))} |"
+
+
 def main() -> int:
     """Returns 0 when everything stayed flat."""
     parser = argparse.ArgumentParser(prog="make soak")
@@ -407,6 +428,10 @@ def _soak(stack: ExitStack, folder: Path, minutes: float, page: Path) -> int:
         stack.callback(app.stop)
     faults = Faults(plane, folder, Receiver(folder, "--keep", "500"), singles[0])
     stack.callback(faults.stop)
+    living = Receiver(folder / "living", "--keep", "500", name="living")
+    stack.callback(living.stop)
+    endpoints = [{"name": "living", "url": living.url}, {"name": "dead", "url": f"http://127.0.0.1:{free_port()}"}]
+    cluster.write(_NAMESPACE, "fan", {"endpoints": endpoints})
     flags = ("--status-interval", "2s", "--sweep-period", "15s", "--queue-size", "4MiB")
     operator = Operator(folder, "--pyroscope-url", faults.receiver.url, *flags, kubeconfig=plane.kubeconfig)
     stack.callback(lambda: operator.stop() if operator.running else None)
@@ -414,6 +439,7 @@ def _soak(stack: ExitStack, folder: Path, minutes: float, page: Path) -> int:
 
     churn = Churn(cluster, int(herd.announcement()["listening"].rpartition(":")[2]), hostile.port)
     soak = Soak(operator, churn, faults, minutes, ROOT / ".cache/soak.csv")
+    eventually(lambda: len(operator.delivery()) == 3, "every endpoint has its worker")
     before = eventually(lambda: soak.sample(0), "the operator shows its metrics")
     churn.start([(f"127.0.62.{i + 1}", 6060) for i in range(_SINGLES)])
     soak.run()
@@ -423,6 +449,7 @@ def _soak(stack: ExitStack, folder: Path, minutes: float, page: Path) -> int:
     eventually(lambda: look(operator, 0, 0).targets == 0, "nothing is scraped any more", 120)
     time.sleep(_QUIET_SECONDS)  # what is left then stays
     after = eventually(lambda: soak.sample(0), "the operator shows its metrics")
+    assert living.stats()["duplicates"] == 0, "something was sent twice to the living endpoint"
     left = cluster.api.get(f"{SCRAPES}/namespaces/{_NAMESPACE}/pyroscopescrapes").json()["items"]
     assert not left, "objects were left"
     assert operator.stop(40) == 0, operator.log_tail()

@@ -1,4 +1,4 @@
-"""The CRD on a real API server: its descriptions, the examples, and what CEL may cost."""
+"""The CRDs on a real API server: its descriptions, the examples, and what CEL may cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def test_explain_and_examples(cluster: Cluster) -> None:
     """Descriptions reach `kubectl explain`, and the examples of the docs are accepted."""
     explain = ("explain", "pyscrape.spec.profilingConfig.custom")
     eventually(lambda: "Profiles of your own" in cluster.kubectl(*explain, check=False), "the description")
-    for example in sorted((ROOT / "docs/examples").glob("pyroscopescrape-*.yaml")):
+    explain = ("explain", "pywrite.spec.endpoints.url")
+    eventually(lambda: "the path of the push API" in cluster.kubectl(*explain, check=False), "that of a write")
+    for example in sorted((ROOT / "docs/examples").glob("pyroscope*.yaml")):
         cluster.namespace(yaml.safe_load(example.read_text())["metadata"]["namespace"])
         cluster.kubectl("apply", "--dry-run=server", "-f", str(example))
 
@@ -48,4 +50,18 @@ def test_large_objects_are_within_the_cost_budget(cluster: Cluster, name: str) -
         "spec": {"selector": {}, **_LARGE[name]},
     }
     answer = cluster.api.post(f"{SCRAPES}/namespaces/default/pyroscopescrapes", params={"dryRun": "All"}, json=manifest)
+    assert answer.is_success, answer.text[:1000]
+
+
+def test_large_writes_are_within_the_cost_budget(cluster: Cluster) -> None:
+    headers = [{"name": f"{'X' * 120}{n}", "value": "v" * 2048} for n in range(20)]
+    endpoint = {"url": f"http://{'h' * 2000}", "tenantID": "t" * 150, "headers": headers, "noProxy": "p" * 2048}
+    endpoints = [{"name": f"n{n}{'x' * 58}", "proxyUrl": f"http://{'h' * 2000}", **endpoint} for n in range(10)]
+    manifest = {
+        "apiVersion": "pyroscope-operator.dev/v1alpha1",
+        "kind": "PyroscopeWrite",
+        "metadata": {"name": "large"},
+        "spec": {"endpoints": endpoints, "externalLabels": {f"l{n}": "v" * 2048 for n in range(20)}},
+    }
+    answer = cluster.api.post(f"{SCRAPES}/namespaces/default/pyroscopewrites", params={"dryRun": "All"}, json=manifest)
     assert answer.is_success, answer.text[:1000]

@@ -23,15 +23,16 @@ from e2e.harness.build import BIN, ROOT
 from e2e.harness.cluster import SCRAPES, Cluster
 from e2e.harness.parts import Operator
 from e2e.harness.wait import eventually
-from pyroscope_operator.api.load import load_scrape
+from pyroscope_operator.api.kinds import KINDS, kind_named
+from pyroscope_operator.api.load import load
 
-CASES: list[Any] = runpy.run_path(str(ROOT / "tests/unit/cases.py"))["CASES"]
-"""The table of the unit tests: the very same rows."""
+CASES: list[Any] = runpy.run_path(str(ROOT / "tests/unit/cases.py"))["ALL"]
+"""The tables of the unit tests: the very same rows."""
 WORDS: dict[str, Any] = runpy.run_path(str(ROOT / "tests/unit/words.py"))["WORDS"]
 line_of = runpy.run_path(str(ROOT / "tests/unit/lines.py"))["line_of"]
 
 NAMESPACE = "manifests"
-OBJECTS = f"{SCRAPES}/namespaces/{NAMESPACE}/pyroscopescrapes"
+OBJECTS = {kind.name: f"{SCRAPES}/namespaces/{NAMESPACE}/{kind.plural}" for kind in KINDS}
 NAMES = {case.name: f"row-{number:03}" for number, case in enumerate(CASES)}
 
 
@@ -48,8 +49,12 @@ def answers(cluster: Cluster, operator: Operator) -> Iterator[dict[str, httpx.Re
     """What the API server answered to each row."""
     cluster.namespace(NAMESPACE)
     strict = {"fieldValidation": "Strict"}
-    yield {case.name: cluster.api.post(OBJECTS, params=strict, json=case.manifest(NAMES[case.name], NAMESPACE)) for case in CASES}
-    assert cluster.api.delete(OBJECTS).is_success
+    yield {
+        case.name: cluster.api.post(OBJECTS[case.kind], params=strict, json=case.manifest(NAMES[case.name], NAMESPACE))
+        for case in CASES
+    }
+    for path in OBJECTS.values():
+        assert cluster.api.delete(path).is_success
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +62,7 @@ def accepted(cluster: Cluster, answers: Mapping[str, httpx.Response]) -> dict[st
     """The condition Accepted of each object that the API server took."""
 
     def conditions() -> dict[str, Mapping[str, str]]:
-        items = cluster.api.get(OBJECTS).json()["items"]
+        items = [item for path in OBJECTS.values() for item in cluster.api.get(path).json()["items"]]
         found = {
             item["metadata"]["name"]: condition
             for item in items
@@ -106,17 +111,19 @@ def test_the_api_server(answers: Mapping[str, httpx.Response], case: Any) -> Non
         assert case.refusal in message
         assert case.paths[0] in message
     elif case.reason != "InvalidSpec":
-        stored, model = load_scrape(answer.json()), load_scrape(case.manifest())
+        kind = kind_named(case.kind)
+        assert kind is not None
+        stored, model = load(kind, answer.json()), load(kind, case.manifest())
         assert stored.spec == model.spec, "defaults filled in by the server differ from the model's"
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.refused], ids=str)
 def test_the_operator(accepted: Mapping[str, Mapping[str, str]], case: Any) -> None:
     condition = accepted[case.name]
-    assert condition["reason"] == case.reason
-    assert condition["status"] == str(case.reason == "Accepted")
+    assert condition["reason"] == case.reason_in_cluster
+    assert condition["status"] == str(case.reason_in_cluster == "Accepted")
     assert case.says in condition["message"]
-    assert all(path in condition["message"] for path in case.paths)
+    assert all(path in condition["message"] for path in (*case.paths, case.missing))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -161,12 +168,12 @@ def test_kubectl_says_it(cluster: Cluster, answers: Mapping[str, httpx.Response]
 
 def test_kubectl_shows_it(cluster: Cluster, accepted: Mapping[str, Mapping[str, str]]) -> None:
     """What a person sees of an object that was taken and is not accepted: READY, the reason, and the message."""
-    columns = cluster.kubectl("get", "pyscrape", "-n", NAMESPACE, "-o", "wide").splitlines()
+    columns = [line for kind in KINDS for line in cluster.kubectl("get", kind.short, "-n", NAMESPACE, "-o", "wide").splitlines()]
     shown = {line.split()[0]: line for line in columns}
     for case in CASES:
-        if not case.refused and case.reason != "Accepted":
+        if not case.refused and case.reason_in_cluster != "Accepted":
             line = shown[NAMES[case.name]]
-            assert "False" in line and case.reason in line and case.says in line, line
+            assert "False" in line and case.reason_in_cluster in line and (case.missing or case.says) in line, line
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
@@ -174,7 +181,7 @@ def test_what_the_cluster_has(
     cluster: Cluster, files: Path, accepted: Mapping[str, Mapping[str, str]], findings: Mapping[str, Any], form: str
 ) -> None:
     """The list that kubectl prints, with status and all that the server has added: the same findings, object by object."""
-    listed = cluster.kubectl("get", "pyscrape", "-n", NAMESPACE, "-o", form)
+    listed = cluster.kubectl("get", "pyscrape,pywrite", "-n", NAMESPACE, "-o", form)
     report = json.loads(check(files, "--output", "json", "-", stdin=listed)[1])
     assert report["objects"] == len(accepted)
     found = sorted((f["object"], f["path"], f["reason"]) for f in report["findings"])

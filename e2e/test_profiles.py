@@ -133,7 +133,7 @@ def test_every_type_arrives_with_exactly_its_labels(
 
 def test_metrics_tell_the_same(operator: Operator) -> None:
     text = operator.get("/metrics").text
-    assert 'pyroscope_fanout_latency_count{endpoint="default"}' in text
+    assert 'pyroscope_fanout_latency_count{endpoint="default",write="default"}' in text
     for kind in ("process_cpu", "memory", "fgprof", "godeltaprof_block", "custom"):
         assert f'pyroscope_operator_scrapes_total{{profile_type="{kind}",result="ok"}}' in text, kind
     assert 'result="InternalError"' not in text

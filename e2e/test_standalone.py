@@ -54,8 +54,8 @@ def run(tmp_path: Path) -> Iterator[Any]:
     """Starts operators in standalone mode; they must end well."""
     started: list[Operator] = []
 
-    def start(manifest: Path, url: str, *flags: str, **options: Any) -> Operator:
-        flags = ("--standalone", str(manifest), "--pyroscope-url", url, *flags)
+    def start(manifest: Path, url: str | None, *flags: str, **options: Any) -> Operator:
+        flags = ("--standalone", str(manifest), *(("--pyroscope-url", url) if url else ()), *flags)
         operator = Operator(tmp_path, *flags, name=f"standalone-{len(started)}", **options)
         started.append(operator)
         operator.wait_ready()
@@ -157,6 +157,42 @@ def test_write_authentication(
         assert failing["status"] == "False" and failing["reason"] == "PushFailing"
     finally:
         receiver.stop()
+
+
+def test_writes_in_the_files(run: Any, start_app: StartApp, tmp_path: Path) -> None:
+    """One object names its write, another one leaves it to the default, which is a write, too; one of the endpoints is dead."""
+    app, receivers = start_app("app"), [Receiver(tmp_path, name=name) for name in ("first", "second")]
+    quiet = {"profilingConfig": {"processCPU": {"enabled": False}}, "interval": "2s"}
+
+    def named(kind: str, name: str, spec: Any) -> dict[str, Any]:
+        return {"apiVersion": "pyroscope-operator.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+    def scrape(name: str, **spec: Any) -> dict[str, Any]:
+        target = {"address": app.address, "labels": {"service_name": name}}
+        return named("PyroscopeScrape", name, {"staticTargets": [target], "params": {"as": [name]}, **quiet, **spec})
+
+    dead = {"name": "dead", "url": "http://127.0.0.1:1"}
+    documents = [
+        scrape("by-name", forwardTo=[{"name": "fan"}]),
+        scrape("by-default"),
+        named("PyroscopeWrite", "fan", {"endpoints": [{"name": "living", "url": receivers[0].url}, dead]}),
+        named("PyroscopeWrite", "main", {"endpoints": [{"name": "living", "url": receivers[1].url}]}),
+    ]
+    manifest = tmp_path / "all.yaml"
+    manifest.write_text("---\n".join(f"{json.dumps(document)}\n" for document in documents))
+    try:
+        operator = run(manifest, None, "--default-write", "main", "--shutdown-grace", "1s")
+        for receiver, service in zip(receivers, ("by-name", "by-default"), strict=True):
+            eventually(lambda of=receiver: len(of.profiles(name="goroutine")) >= 2, "profiles")  # type: ignore[misc]
+            assert {found["labels"]["service_name"] for found in receiver.profiles()} == {service}
+        delivering = {found["name"]: found["conditions"]["Delivering"] for found in operator.targets()["objects"]}
+        assert (delivering["by-name"]["status"], delivering["by-default"]["status"]) == ("False", "True")
+        assert delivering["by-name"]["message"].startswith("default/fan/dead: Unreachable")
+        assert {found["name"] for found in operator.targets()["writes"]} == {"fan", "main"}
+        assert operator.stop() == 0
+    finally:
+        for receiver in receivers:
+            receiver.stop()
 
 
 def test_shutdown_flushes(run: Any, receiver: Receiver, start_app: StartApp, tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ _NOT_ACCEPTED: list[tuple[str, dict[str, Any], str, str]] = [
     # name, spec, reason, what the message names
     ("sampling", {**_SELECTOR, "sampling": {"percent": 10}}, "NotImplemented", "spec.sampling"),
     ("relabelings", {**_SELECTOR, "relabelings": [{"action": "labeldrop", "regex": "x"}]}, "NotImplemented", "spec.relabelings"),
-    ("forward", {**_SELECTOR, "forwardTo": [{"name": "a"}]}, "NotImplemented", "spec.forwardTo"),
+    ("forward", {**_SELECTOR, "forwardTo": [{"name": "a"}]}, "WriteNotFound", "there is no PyroscopeWrite"),
     (
         "auth",
         {**_SELECTOR, "basicAuth": {"username": {"name": "s", "key": "u"}}},
-        "NotImplemented",
-        "spec.basicAuth",
+        "SecretNotFound",
+        "spec.basicAuth.username",
     ),
     ("annotations", {**_SELECTOR, "annotations": {"mode": "Require"}}, "NotImplemented", "spec.annotations.mode"),
     ("elsewhere", {**_SELECTOR, "namespaceSelector": {"any": True}}, "NamespaceNotAllowed", "spec.namespaceSelector"),

@@ -13,20 +13,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pyroscope_operator.api import crd, reference
+from pyroscope_operator.api.kinds import KINDS, Kind
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {
-    "A minimal one": "docs/examples/pyroscopescrape-minimal.yaml",
-    "One with every field": "docs/examples/pyroscopescrape-full.yaml",
+    "A minimal one": "minimal",
+    "One with every field": "full",
 }
 _PROTO = "pyroscope_operator/_proto"
 
 
 def generated() -> dict[str, str]:
     """Path below the root of the repository → contents of every generated file."""
-    examples = {title: (ROOT / path).read_text(encoding="utf-8") for title, path in EXAMPLES.items()}
+    examples = {kind.name: {title: _example(kind, name) for title, name in EXAMPLES.items()} for kind in KINDS}
     header = "# Made by `make generate` from the models in operator/pyroscope_operator/api: do not edit.\n"
     return {
         **{f"crds/{name}": header + text for name, text in crd.documents().items()},
@@ -35,6 +36,10 @@ def generated() -> dict[str, str]:
         "docs/settings.md": _settings(),
         **dict(_protobuf()),
     }
+
+
+def _example(kind: Kind, name: str) -> str:
+    return (ROOT / f"docs/examples/{kind.name.lower()}-{name}.yaml").read_text(encoding="utf-8")
 
 
 def _metrics() -> str:

@@ -5,7 +5,7 @@
     controlplane.py  etcd and kube-apiserver
     cluster.py       what tests do in the cluster: objects, pods, status
     rights.py        service accounts and what they may do
-    parts.py         demo app, receiver and operator
+    parts.py         demo app, gate, proxy, receiver and operator
     wait.py          wait on conditions instead of sleeping
 
 Everything listens on 127.0.0.0/8 and lives in a temporary folder.

@@ -67,6 +67,8 @@ PROGRAMS = (
     Program("profcheck", _TESTBED, "./cmd/profcheck"),
     Program("genkey", _TESTBED, "./cmd/genkey"),
     Program("gziploop", _TESTBED, "./cmd/gziploop"),
+    Program("gate", _TESTBED, "./cmd/gate"),
+    Program("proxy", _TESTBED, "./cmd/proxy"),
 )
 
 

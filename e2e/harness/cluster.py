@@ -83,10 +83,11 @@ class Cluster:
 
     def _install(self) -> None:
         self.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        self.kubectl("wait", "--for=condition=Established", "crd/pyroscopescrapes.pyroscope-operator.dev", "--timeout=30s")
-        # Discovery lags behind, and kubectl believes its cache: both must know the new kind.
+        crds = [f"crd/{kind}.pyroscope-operator.dev" for kind in ("pyroscopescrapes", "pyroscopewrites")]
+        self.kubectl("wait", "--for=condition=Established", *crds, "--timeout=30s")
+        # Discovery lags behind, and kubectl believes its cache: both must know the new kinds.
         listing = ("api-resources", "--api-group=pyroscope-operator.dev", "--cached=false")
-        eventually(lambda: "pyscrape" in self.kubectl(*listing, check=False), "kubectl knows pyscrape")
+        eventually(lambda: "pywrite" in self.kubectl(*listing, check=False), "kubectl knows pywrite")
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run the real kubectl; returns what it printed."""
@@ -107,20 +108,25 @@ class Cluster:
         kind = {"apiVersion": "pyroscope-operator.dev/v1alpha1", "kind": "PyroscopeScrape"}
         self.apply({**kind, "metadata": {"namespace": namespace, "name": name}, "spec": spec})
 
-    def get(self, namespace: str, name: str) -> dict[str, Any]:
-        """A PyroscopeScrape as the API server has it."""
-        response = self.api.get(f"{SCRAPES}/namespaces/{namespace}/pyroscopescrapes/{name}")
+    def write(self, namespace: str, name: str, spec: Mapping[str, Any]) -> None:
+        """Apply a PyroscopeWrite."""
+        kind = {"apiVersion": "pyroscope-operator.dev/v1alpha1", "kind": "PyroscopeWrite"}
+        self.apply({**kind, "metadata": {"namespace": namespace, "name": name}, "spec": spec})
+
+    def get(self, namespace: str, name: str, plural: str = "pyroscopescrapes") -> dict[str, Any]:
+        """A PyroscopeScrape, or an object of another kind, as the API server has it."""
+        response = self.api.get(f"{SCRAPES}/namespaces/{namespace}/{plural}/{name}")
         assert response.is_success, f"{namespace}/{name}: HTTP {response.status_code}"
         found: dict[str, Any] = response.json()
         return found
 
-    def status(self, namespace: str, name: str) -> dict[str, Any]:
-        status: dict[str, Any] = self.get(namespace, name).get("status", {})
+    def status(self, namespace: str, name: str, plural: str = "pyroscopescrapes") -> dict[str, Any]:
+        status: dict[str, Any] = self.get(namespace, name, plural).get("status", {})
         return status
 
-    def condition(self, namespace: str, name: str, kind: str) -> str:
+    def condition(self, namespace: str, name: str, kind: str, plural: str = "pyroscopescrapes") -> str:
         """`<status>/<reason>` of a condition, such as `False/InvalidSpec`; empty where there is none."""
-        conditions = self.status(namespace, name).get("conditions", ())
+        conditions = self.status(namespace, name, plural).get("conditions", ())
         return next((f"{c['status']}/{c['reason']}" for c in conditions if c["type"] == kind), "")
 
     def events(self, namespace: str, name: str) -> list[tuple[str, str, str]]:
@@ -130,10 +136,12 @@ class Cluster:
         mine.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
         return [(event["type"], event["reason"], event["message"]) for event in mine]
 
-    def wait_for(self, namespace: str, name: str, kind: str, wanted: str, timeout: float = 60) -> None:
+    def wait_for(
+        self, namespace: str, name: str, kind: str, wanted: str, timeout: float = 60, plural: str = "pyroscopescrapes"
+    ) -> None:
         def reached() -> bool:
-            seen = self.condition(namespace, name, kind)
-            assert seen == wanted, f"{seen or 'no condition'}: {self.status(namespace, name)}"
+            seen = self.condition(namespace, name, kind, plural)
+            assert seen == wanted, f"{seen or 'no condition'}: {self.status(namespace, name, plural)}"
             return True
 
         eventually(reached, f"{kind} of {namespace}/{name} is {wanted}", timeout)

@@ -1,4 +1,4 @@
-"""The parts around the control plane: demo apps, hostile targets, receiver, operator."""
+"""The parts around the control plane: demo apps, hostile targets, gate, proxies, receiver, operator."""
 
 from __future__ import annotations
 
@@ -126,6 +126,103 @@ class Receiver(Child):
         _HTTP.post(f"{self.url}/api/fault", json=fault).raise_for_status()
 
 
+class Gate(Child):
+    """One profiled process behind many faces: each asks for, or shows, something else."""
+
+    def __init__(self, folder: Path, ip: str, elsewhere: str, *flags: str, name: str = "gate") -> None:
+        """`elsewhere` is the other host, where redirects lead."""
+        self.certs = folder / f"{name}-certs"
+        command = [BIN / "gate", "--ip", ip, "--elsewhere", elsewhere, "--certs", self.certs, *flags]
+        super().__init__(name, command, folder)
+        about = self.announcement()
+        self.ip, self._admin = ip, f"http://{about['listening']}/-"
+        self.faces: dict[str, str] = about["faces"]
+        """Their addresses by name."""
+
+    def port(self, face: str) -> int:
+        return int(self.faces[face].rpartition(":")[2])
+
+    def pem(self, name: str) -> str:
+        """Of a file such as ca.crt or client.key."""
+        return (self.certs / name).read_text()
+
+    def requests(self, since: int = 0, face: str = "") -> list[dict[str, Any]]:
+        """Finished requests with a number above `since`, oldest first; of all faces unless one is named."""
+        answer = _HTTP.get(f"{self._admin}/requests", params={"since": since, "face": face})
+        found: list[dict[str, Any]] = answer.raise_for_status().json()
+        return found
+
+    def last_seq(self) -> int:
+        return max((entry["seq"] for entry in self.requests()), default=0)
+
+    def connections(self) -> dict[str, int]:
+        """How many were opened so far, by face."""
+        found: dict[str, int] = _HTTP.get(f"{self._admin}/connections").raise_for_status().json()
+        return found
+
+    def accept(self, **credentials: Sequence[str]) -> None:
+        """Only these are good from now on, of the kinds that are named: basic, bearer, apikey, key, client."""
+        _HTTP.post(f"{self._admin}/credentials", json=credentials).raise_for_status()
+
+    def token_life(self, seconds: float) -> None:
+        """Of the tokens that are given from now on."""
+        _HTTP.post(f"{self._admin}/tokens", json={"lifeSeconds": seconds}).raise_for_status()
+
+    def revoke(self) -> int:
+        """End all tokens; returns how many there were."""
+        revoked: int = _HTTP.post(f"{self._admin}/revoke").raise_for_status().json()["revoked"]
+        return revoked
+
+    def forward_to(self, receiver: Receiver) -> None:
+        """Pushes that get through go there."""
+        _HTTP.post(f"{self._admin}/upstream", data={"url": receiver.url}).raise_for_status()
+
+
+class ForwardProxy(Child):
+    """A forward proxy: `http` (forwarding and CONNECT) and `socks` are the addresses of its two listeners."""
+
+    def __init__(self, folder: Path, ip: str, *flags: str, name: str = "proxy") -> None:
+        super().__init__(name, [BIN / "proxy", "--ip", ip, *flags], folder)
+        about = self.announcement()
+        self.http, self.socks = about["http"], about["socks"]
+        self._admin = f"http://{about['listening']}/-"
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Who asked to be let through: `way` (forward, connect, socks), `client`, `target`, `allowed`."""
+        found: list[dict[str, Any]] = _HTTP.get(f"{self._admin}/connections").raise_for_status().json()
+        return found
+
+    def targets(self, way: str = "") -> set[str]:
+        """To where anybody was let through, of one way if it is named."""
+        return {one["target"] for one in self.connections() if one["allowed"] and way in {"", one["way"]}}
+
+
+class Etcd(Child):
+    """An etcd of its own that serves profiles over TLS, to those who have a certificate."""
+
+    def __init__(self, folder: Path, certs: Path, name: str = "etcd-tls") -> None:
+        """`certs` has ca.crt, server.crt and server.key, as those of a Gate."""
+        self.port, peer = free_port(), f"http://127.0.0.1:{free_port()}"
+        url = f"https://127.0.0.1:{self.port}"
+        command: list[str | Path] = [
+            BIN / "etcd",
+            "--unsafe-no-fsync",
+            "--enable-pprof",
+            "--client-cert-auth",
+            f"--trusted-ca-file={certs / 'ca.crt'}",
+            f"--cert-file={certs / 'server.crt'}",
+            f"--key-file={certs / 'server.key'}",
+            f"--data-dir={folder / f'{name}-data'}",
+            f"--listen-client-urls={url}",
+            f"--advertise-client-urls={url}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--log-level=warn",
+        ]
+        super().__init__(name, command, folder)
+
+
 class Operator(Child):
     """The operator as a real process of its own."""
 
@@ -164,12 +261,20 @@ class Operator(Child):
         samples = [sample for family in families for sample in family.samples if sample.name == f"pyroscope_operator_{name}"]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
+    def delivery(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What it says of the endpoints, by write and name."""
+        return {(one["write"], one["endpoint"]): one for one in self.targets()["delivery"]}
+
     def dropped(self) -> dict[str, int]:
         """Lost profiles by reason."""
         families = text_string_to_metric_families(self.get("/metrics").raise_for_status().text)
         samples = [sample for family in families for sample in family.samples]
         lost = [sample for sample in samples if sample.name == "pyroscope_operator_profiles_dropped_total"]
-        return {sample.labels["reason"]: int(sample.value) for sample in lost}
+        by_reason: dict[str, int] = {}
+        for sample in lost:
+            reason = sample.labels["reason"]
+            by_reason[reason] = by_reason.get(reason, 0) + int(sample.value)
+        return by_reason
 
     def rss(self) -> int:
         """Bytes of memory."""

@@ -10,15 +10,17 @@ from e2e.harness.cluster import Cluster
 
 _GROUP = "pyroscope-operator.dev"
 PODS: dict[str, Any] = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
-OBJECTS: dict[str, Any] = {"apiGroups": [_GROUP], "resources": ["pyroscopescrapes"], "verbs": ["get", "list", "watch"]}
-STATUS: dict[str, Any] = {"apiGroups": [_GROUP], "resources": ["pyroscopescrapes/status"], "verbs": ["patch"]}
+_KINDS = ("pyroscopescrapes", "pyroscopewrites")
+OBJECTS: dict[str, Any] = {"apiGroups": [_GROUP], "resources": [*_KINDS], "verbs": ["get", "list", "watch"]}
+STATUS: dict[str, Any] = {"apiGroups": [_GROUP], "resources": [f"{kind}/status" for kind in _KINDS], "verbs": ["patch"]}
 EVENTS: dict[str, Any] = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
 LEASES: dict[str, Any] = {
     "apiGroups": ["coordination.k8s.io"],
     "resources": ["leases"],
     "verbs": ["get", "create", "update"],
 }
-ALL = (PODS, OBJECTS, STATUS, EVENTS, LEASES)
+SECRETS: dict[str, Any] = {"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}
+ALL = (PODS, OBJECTS, STATUS, EVENTS, LEASES, SECRETS)
 
 
 class Account:

@@ -14,20 +14,25 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from pyroscope_operator import __version__
+from pyroscope_operator import __version__, folders
 from pyroscope_operator.api import duration, size
 from pyroscope_operator.controller.operator import Controller, ControllerSettings
+from pyroscope_operator.engine import refusal
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import PERIOD, Secrets
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.engine.verdict import Policy
+from pyroscope_operator.engine.writes import Writes
+from pyroscope_operator.folders import Folders
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.pprof import core
-from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.delivery import DeliveryBook
+from pyroscope_operator.push.endpoint import FLAGS
 from pyroscope_operator.push.fanout import Fanout
-from pyroscope_operator.push.writer import SHUTDOWN, EndpointWriter
+from pyroscope_operator.push.memory import QueueMemory
+from pyroscope_operator.push.writer import SHUTDOWN
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
 from pyroscope_operator.scrape.room import Room
@@ -36,6 +41,7 @@ from pyroscope_operator.scrape.workers import Workers
 from pyroscope_operator.settings import Settings
 from pyroscope_operator.standalone import Files
 from pyroscope_operator.transport.clients import open_clients
+from pyroscope_operator.transport.destination import destinations
 from pyroscope_operator.transport.loop import closed
 from pyroscope_operator.web.server import Pages, serve
 
@@ -71,6 +77,8 @@ async def run(settings: Settings) -> None:
         pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine))
         async with serve(settings.listen, pages) as address:
             _LOG.info("started", extra={"version": __version__, "listen": address, "standalone": settings.standalone})
+            if settings.default is None:
+                _LOG.info("no default write: only objects that set forwardTo are scraped")
             try:
                 await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
             finally:
@@ -118,25 +126,41 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
         if settings.standalone
         else frozenset(settings.privileged_namespaces or [settings.own_namespace]),
         body_limit=size.parse(settings.body_size_limit),
+        cross_namespace_credentials=settings.cross_namespace_credentials,
+        default_write=settings.default,
     )
-    book, endpoint = DeliveryBook(), settings.endpoint()
+    book = DeliveryBook()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="profile") as executor:
-        async with open_clients() as clients:
-            client = PushClient(endpoint, clients.of(endpoint.access))
-            fanout = Fanout([EndpointWriter(client, metrics, book, queue_bytes=size.parse(settings.queue_size))])
+        policy_of_urls = destinations(settings.allow_destinations, settings.deny_destinations, by_default=not settings.standalone)
+        async with open_clients(metrics, destinations=policy_of_urls, max_connections=settings.max_connections) as clients:
+            fanout = Fanout(
+                clients.of,
+                metrics,
+                book,
+                default=settings.default or FLAGS,
+                queue_bytes=size.parse(settings.queue_size),
+                memory=QueueMemory(size.parse(settings.queue_memory)),
+                grace=duration.parse(settings.shutdown_grace),
+            )
             bodies = Room(size.parse(settings.body_memory), "--body-memory")
             baselines = Room(size.parse(settings.baseline_memory), "--baseline-memory")
             metrics.body_memory.set_function(lambda: bodies.held)
             metrics.baseline_memory.set_function(lambda: baselines.held)
             workers = Workers(executor, _WORKERS)
-            pool = ScrapePool(Context(Fetcher(clients.of), fanout, metrics, bodies, baselines, workers, time.time))
             store = Store(metrics)
-            yield Engine(store, pool, Reconciler(store, pool, book, policy, metrics), fanout, book)
+            secrets = Secrets(store.changed, metrics, period=folders.PERIOD if settings.standalone else PERIOD)
+            context = Context(
+                Fetcher(clients.of), fanout, metrics, bodies, baselines, workers, time.time, refusal.reread(store, secrets)
+            )
+            pool = ScrapePool(context)
+            writes = Writes(store, fanout, secrets, settings.endpoint())
+            reconciler = Reconciler(store, pool, book, policy, metrics, secrets=secrets, writes=writes)
+            yield Engine(store, pool, reconciler, fanout, book, secrets)
 
 
 def _source(settings: Settings, engine: Engine, metrics: Metrics) -> Source:
     if settings.standalone:
-        return Files(engine, settings.files)
+        return Files(engine, settings.files, Folders(settings.secrets_dir, settings.configmaps_dir))
     controller = ControllerSettings(
         lease=settings.lease,
         identity=settings.identity,

@@ -2,7 +2,7 @@
 
 pyroscope-operator run [flags]                     the operator
 pyroscope-operator run --standalone FILE… [flags]  the same without Kubernetes
-pyroscope-operator check FILE…                     checks PyroscopeScrapes in files, without a cluster
+pyroscope-operator check FILE…                     checks our objects in files, without a cluster
 pyroscope-operator crds                            prints the CRDs
 """
 

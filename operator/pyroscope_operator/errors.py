@@ -14,6 +14,7 @@
     │   ├── PartlyFailed            some series of the batch failed, and the answer says which
     │   ├── OutcomeUnknown          some series failed, nobody knows which: do not send it again
     │   └── Rejected                sending it again is pointless
+    │       └── Unauthenticated         unless the credentials have changed
     └── ClusterError            the operator can't have from the cluster what it needs
         ├── ApiError                one call to the API server failed
         └── LeaseLost               another operator of the same name has taken over
@@ -165,6 +166,10 @@ class OutcomeUnknown(PushError):
 
 class Rejected(PushError):
     """The server will never take this request."""
+
+
+class Unauthenticated(Rejected):
+    """HTTP 401: the server does not know us, with these credentials."""
 
 
 class ClusterError(OperatorError):

@@ -20,6 +20,9 @@ _QUIET = {
 }
 """Libraries that tell more than an operator's log should; at level debug they may."""
 
+_SECRETIVE = ("httpcore", "hpack")
+"""Libraries that tell secrets at level debug: headers, and the credentials of proxies."""
+
 _KOPF = ("settings", "k8s_ref", "k8s_skip")
 """What Kopf adds to its own lines at level debug; some of it can't be written as JSON."""
 
@@ -41,3 +44,5 @@ def configure(level: str, style: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name, quiet in _QUIET.items():
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else quiet)
+    for name in _SECRETIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)

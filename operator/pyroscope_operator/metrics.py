@@ -17,9 +17,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._gone_sent = 0
+        self._gone_dropped: dict[str, int] = {}
         self._scraping()
         self._delta()
         self._pushing()
+        self._connecting()
         self._controlling()
         self._tasks = self._gauge("event_loop_tasks", "Tasks of an event loop: main, or that of the watches.", "loop")
         ProcessCollector(registry=self.registry)
@@ -30,8 +33,8 @@ class Metrics:
 
     def delivered(self) -> tuple[int, dict[str, int]]:
         """Profiles that were taken so far, and those that were lost by reason, at all endpoints."""
-        taken = sum(sample.value for sample in self._totals(self.profiles_sent))
-        lost: dict[str, int] = {}
+        taken = self._gone_sent + sum(sample.value for sample in self._totals(self.profiles_sent))
+        lost = dict(self._gone_dropped)
         for sample in self._totals(self.profiles_dropped):
             reason = sample.labels["reason"]
             lost[reason] = lost.get(reason, 0) + int(sample.value)
@@ -85,27 +88,58 @@ class Metrics:
         )
 
     def _pushing(self) -> None:
+        where = ("write", "endpoint")
         self.fanout_latency = self._histogram(
-            "pyroscope_fanout_latency", "Write latency in seconds for sending a push request to an endpoint.", "endpoint"
+            "pyroscope_fanout_latency",
+            "Write latency in seconds for sending a push request to an endpoint. The write is default, or namespace/name.",
+            *where,
         )
         self.pushes = self._counter(
-            "push_requests_total",
-            "Push requests by endpoint and result (ok, or the reason of the failure).",
-            "endpoint",
-            "result",
+            "push_requests_total", "Push requests by endpoint and result (ok, or the reason of the failure).", *where, "result"
         )
-        self.push_bytes = self._counter("push_bytes_total", "Bytes of push requests that were answered with success.", "endpoint")
-        self.profiles_sent = self._counter("profiles_sent_total", "Profiles taken by the endpoint.", "endpoint")
+        self.push_bytes = self._counter("push_bytes_total", "Bytes of push requests that were answered with success.", *where)
+        self.profiles_sent = self._counter("profiles_sent_total", "Profiles taken by the endpoint.", *where)
         self.profiles_dropped = self._counter(
-            "profiles_dropped_total", "Profiles that will never arrive, by reason.", "endpoint", "reason"
+            "profiles_dropped_total", "Profiles that will never arrive, by reason.", *where, "reason"
         )
-        self.push_retries = self._counter("push_retries_total", "Push requests that were sent again.", "endpoint")
-        self.queue_bytes = self._gauge("push_queue_bytes", "Bytes of profiles waiting in the queue of an endpoint.", "endpoint")
-        self.queue_profiles = self._gauge("push_queue_profiles", "Profiles waiting in the queue of an endpoint.", "endpoint")
+        self.push_retries = self._counter("push_retries_total", "Push requests that were sent again.", *where)
+        self.queue_bytes = self._gauge("push_queue_bytes", "Bytes of profiles waiting in the queue of an endpoint.", *where)
+        self.queue_profiles = self._gauge("push_queue_profiles", "Profiles waiting in the queue of an endpoint.", *where)
+
+    def forget_endpoint(self, write: str, endpoint: str) -> None:
+        """Take what there is of an endpoint, which is no more, out of the metrics; `delivered` still counts it."""
+        where = {"write": write, "endpoint": endpoint}
+        for sample in self._totals(self.profiles_sent):
+            if where.items() <= sample.labels.items():
+                self._gone_sent += int(sample.value)
+        for sample in self._totals(self.profiles_dropped):
+            if where.items() <= sample.labels.items():
+                reason = sample.labels["reason"]
+                self._gone_dropped[reason] = self._gone_dropped.get(reason, 0) + int(sample.value)
+        for metric in (
+            *(self.fanout_latency, self.pushes, self.push_bytes, self.profiles_sent),
+            *(self.profiles_dropped, self.push_retries, self.queue_bytes, self.queue_profiles),
+        ):
+            metric.remove_by_labels(where)
+
+    def _connecting(self) -> None:
+        self.transport_clients = self._gauge("transport_clients", "Different TLS settings and proxies that are in use.")
+        self.tls_contexts = self._gauge("tls_contexts", "TLS contexts held: certificates and authorities that differ.")
+        self.connections = self._gauge("connections", "Outgoing HTTP connections, open or being opened, by engine.", "engine")
+        self.token_requests = self._counter(
+            "oauth2_token_requests_total", "OAuth 2.0 tokens asked for, by result (ok, or the reason of the failure).", "result"
+        )
 
     def _controlling(self) -> None:
         self.pods = self._gauge("pods", "Pods known from the watch.")
-        self.objects = self._gauge("objects", "PyroscopeScrape objects known from the watch.")
+        self.objects = self._gauge("objects", "Objects known from the watch, by kind.", "kind")
+        self.secrets = self._gauge(
+            "secrets", "Secrets and ConfigMaps that objects refer to, by state (known, or unknown: missing, unreadable).", "state"
+        )
+        self.secret_reads = self._counter(
+            "secret_reads_total", "Reads of Secrets and ConfigMaps, by result (ok, missing, failed).", "result"
+        )
+        self.secret_changes = self._counter("secret_changes_total", "Secrets and ConfigMaps that were found changed.")
         self.reconcile_seconds = self._histogram(
             "pyroscope_operator_reconcile_duration_seconds", "Time to compute all targets anew."
         )

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import uuid
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,9 +21,10 @@ from pydantic_settings import BaseSettings, CliPositionalArg, CliSuppress, NoDec
 
 from pyroscope_operator.api import duration, size
 from pyroscope_operator.errors import SettingsError
+from pyroscope_operator.model.access import Access, basic
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
-from pyroscope_operator.push.endpoint import WriteEndpoint
+from pyroscope_operator.push.endpoint import FLAGS, WriteEndpoint
 
 PREFIX = "PYROSCOPE_OPERATOR_"
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -62,11 +65,27 @@ def _port(listen: str) -> str:
     return listen
 
 
+def _object(name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"([a-z0-9-]+/)?[a-z0-9][a-z0-9.-]*", name):
+        raise ValueError("must be NAMESPACE/NAME of a PyroscopeWrite")
+    return name
+
+
+def _networks(values: list[str]) -> list[str]:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            raise ValueError("must be CIDR ranges such as 10.0.0.0/8 or fd00::/8, several with commas in between") from None
+    return values
+
+
 Seconds = Annotated[str, _checked(duration.parse, 0, "0s")]
 """A Go duration."""
 Period = Annotated[str, _checked(duration.parse, 1, "1s")]
 """A Go duration after which something is done again and again."""
 Bytes = Annotated[str, _checked(size.parse, 1, "1B")]
+Networks = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_networks)]
 Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 
 
@@ -89,8 +108,10 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    pyroscope_url: str = Field(validation_alias=AliasChoices("pyroscope_url", "PYROSCOPE_URL"), repr=False)
-    """Where profiles go: http(s)://host[:port][/prefix]. Environment: PYROSCOPE_URL."""
+    pyroscope_url: str | None = Field(default=None, validation_alias=AliasChoices("pyroscope_url", "PYROSCOPE_URL"), repr=False)
+    """Where the profiles of objects without forwardTo go: http(s)://host[:port][/prefix]. Environment: PYROSCOPE_URL."""
+    default_write: Annotated[str | None, AfterValidator(_object)] = None
+    """The PyroscopeWrite, NAMESPACE/NAME, that gets these profiles; excludes pyroscope-url and the settings write-*."""
     write_tenant_id: str | None = None
     """Tenant, sent as X-Scope-OrgID."""
     write_username: str | None = None
@@ -118,7 +139,9 @@ class Settings(BaseSettings):
     write_retry_on_http_429: bool = True
     """Send again what was refused with HTTP status 429."""
     queue_size: Bytes = "64MiB"
-    """Profiles that wait for the endpoint, at most; the oldest go first."""
+    """Profiles that wait for an endpoint, at most; the oldest go first."""
+    queue_memory: Bytes = "256MiB"
+    """Profiles that wait for all endpoints together, at most; the oldest of the largest queue go first."""
 
     body_size_limit: Bytes = "16MiB"
     """Largest profile that is accepted from a target, before and after decompression; objects may set less."""
@@ -128,6 +151,14 @@ class Settings(BaseSettings):
     """Bytes for what cumulative profiles are compared with: about 25 for each sample of each memory, mutex and block profile."""
     privileged_namespaces: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """Namespaces whose objects may select pods of other namespaces and name static targets. Default: the operator's own."""
+    cross_namespace_credentials: bool = False
+    """Send the credentials of an object (authentication, headers, client certificate) to pods of other namespaces, too."""
+    allow_destinations: Networks = []
+    """CIDR ranges that URLs named in objects (writes, tokenUrl, proxyUrl, redirects) may lead to, whatever else is denied."""
+    deny_destinations: Networks = []
+    """CIDR ranges that they may not lead to, besides loopback, link-local, multicast and metadata addresses."""
+    max_connections: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    """Outgoing HTTP connections at a time."""
     namespace: str = ""
     """The operator's own namespace, where its Lease is. Default: that of the pod, else default."""
     name: str = "pyroscope-operator"
@@ -151,7 +182,11 @@ class Settings(BaseSettings):
     standalone: bool = False
     """Run without Kubernetes: FILES say what to scrape."""
     files: CliPositionalArg[list[Path]] = []
-    """Manifests of PyroscopeScrapes; with --standalone only."""
+    """Manifests of PyroscopeScrapes and PyroscopeWrites; with --standalone only."""
+    secrets_dir: Path | None = None
+    """Folder with DIR/<name>/<key> for the Secrets that FILES refer to; with --standalone only."""
+    configmaps_dir: Path | None = None
+    """Folder with DIR/<name>/<key> for the ConfigMaps that FILES refer to; with --standalone only."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -159,9 +194,34 @@ class Settings(BaseSettings):
             raise ValueError("--standalone needs at least one FILE with PyroscopeScrapes")
         if self.files and not self.standalone:
             raise ValueError("FILES are for --standalone; in a cluster, kubectl apply them")
+        if (self.secrets_dir or self.configmaps_dir) and not self.standalone:
+            raise ValueError("secrets-dir and configmaps-dir are for --standalone; a cluster has Secrets and ConfigMaps")
         if size.parse(self.body_memory) < 4 * size.parse(self.body_size_limit):
             raise ValueError("body-memory must be at least four times body-size-limit")
+        if size.parse(self.queue_memory) < size.parse(self.queue_size):
+            raise ValueError("queue-memory must be at least queue-size")
+        self._check_default()
         return self
+
+    def _check_default(self) -> None:
+        """The default write is described by flags, or is an object, or there is none."""
+        flags = sorted(name.replace("_", "-") for name in self.model_fields_set if name.startswith("write_"))
+        if self.default_write is not None:
+            if self.pyroscope_url is not None or flags:
+                first = "pyroscope-url" if self.pyroscope_url is not None else flags[0]
+                raise ValueError(f"default-write and {first} exclude each other: set that in the PyroscopeWrite")
+            if "/" not in self.default_write and not self.standalone:
+                raise ValueError("default-write must be NAMESPACE/NAME")
+        elif self.pyroscope_url is None and flags:
+            raise ValueError(f"{flags[0]} needs pyroscope-url")
+
+    @property
+    def default(self) -> ObjectRef | None:
+        """The write of objects that name none."""
+        if self.default_write is None:
+            return FLAGS if self.pyroscope_url is not None else None
+        namespace, _, name = self.default_write.rpartition("/")
+        return ObjectRef(namespace or "default", name)
 
     @property
     def own_namespace(self) -> str:
@@ -180,17 +240,14 @@ class Settings(BaseSettings):
         """
         return os.environ.get("POD_NAME") or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
 
-    def endpoint(self) -> WriteEndpoint:
-        """The default write endpoint. Raises SettingsError."""
-        password = _secret("write-password", self.write_password, self.write_password_file)
-        if (self.write_username is None) != (password is None):
-            raise SettingsError("write-username and write-password go together")
+    def endpoint(self) -> WriteEndpoint | None:
+        """The endpoint that the flags describe, if they do. Raises SettingsError."""
+        if self.pyroscope_url is None:
+            return None
         return WriteEndpoint(
             url=self.pyroscope_url,
             tenant_id=self.write_tenant_id,
-            headers=tuple(self.write_headers.items()),
-            basic_auth=(self.write_username, password) if self.write_username is not None and password is not None else None,
-            bearer_token=_secret("write-bearer-token", self.write_bearer_token, self.write_bearer_token_file),
+            access=Access(authorization=self._authorization(), headers=tuple(self.write_headers.items())),
             external_labels=Labels(self.write_external_labels),
             remote_timeout=duration.parse(self.write_remote_timeout),
             min_backoff=duration.parse(self.write_min_backoff),
@@ -198,6 +255,20 @@ class Settings(BaseSettings):
             max_retries=self.write_max_retries,
             retry_on_429=self.write_retry_on_http_429,
         )
+
+    def _authorization(self) -> str | None:
+        """The Authorization header. Raises SettingsError."""
+        password = _secret("write-password", self.write_password, self.write_password_file)
+        token = _secret("write-bearer-token", self.write_bearer_token, self.write_bearer_token_file)
+        if (self.write_username is None) != (password is None):
+            raise SettingsError("write-username and write-password go together")
+        if self.write_username is None or password is None:
+            return None if token is None else f"Bearer {token}"
+        if token is not None:
+            raise SettingsError("write-username and write-bearer-token exclude each other")
+        if ":" in self.write_username:
+            raise SettingsError("write-username can't contain a colon")
+        return basic(self.write_username, password)
 
 
 def _secret(name: str, value: SecretStr | None, file: Path | None) -> str | None:

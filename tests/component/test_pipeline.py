@@ -19,8 +19,10 @@ from pyroscope_operator._proto.push_pb2 import PushRequest, RawProfileSeries
 from pyroscope_operator.engine.conditions import aspects
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
+from pyroscope_operator.engine.writes import Writes
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.delivery import DeliveryBook
@@ -91,12 +93,19 @@ async def running() -> AsyncIterator[Bed]:
     bench = Bench(FakeTargets(process.answer))
     loop = asyncio.get_running_loop()
     book = DeliveryBook()
-    client = PushClient(WriteEndpoint("http://pyroscope:4040"), httpx.MockTransport(pyroscope.handle), bench.now)
-    fanout = Fanout([EndpointWriter(client, bench.metrics, book, clock=bench.now, monotonic=loop.time)])
+    transport = httpx.MockTransport(pyroscope.handle)
+
+    def open_writer(client: PushClient) -> EndpointWriter:
+        return EndpointWriter(client, bench.metrics, book, clock=bench.now, monotonic=loop.time)
+
+    fanout = Fanout(lambda _: transport, bench.metrics, book, open_writer=open_writer)
     pool = ScrapePool(replace(bench.context, sink=fanout))
     store = Store(bench.metrics)
     policy = Policy(privileged_namespaces=None, body_limit=1 << 20)
-    engine = Engine(store, pool, Reconciler(store, pool, book, policy, bench.metrics), fanout, book)
+    secrets = Secrets(store.changed, bench.metrics)
+    made = Writes(store, fanout, secrets, WriteEndpoint("http://pyroscope:4040"))
+    reconciler = Reconciler(store, pool, book, policy, bench.metrics, secrets=secrets, writes=made)
+    engine = Engine(store, pool, reconciler, fanout, book, secrets)
     engine.synced.set()
     async with asyncio.TaskGroup() as group:
         group.create_task(fanout.run())

@@ -147,7 +147,7 @@ async def test_from_target_to_pyroscope(tmp_path: Path) -> None:
             async with session.get("/readyz") as answer:
                 assert answer.status == 200
             async with session.get("/metrics") as answer:
-                assert 'pyroscope_fanout_latency_count{endpoint="default"}' in await answer.text()
+                assert 'pyroscope_fanout_latency_count{endpoint="default",write="default"}' in await answer.text()
             async with session.get("/api/v1/targets") as answer:
                 overview = await answer.json()
         (seen,) = overview["objects"]

@@ -1,4 +1,4 @@
-"""Specs of a PyroscopeScrape, valid and invalid, and what becomes of each.
+"""Specs of a PyroscopeScrape and of a PyroscopeWrite, valid and invalid, and what becomes of each.
 
 The unit tests give them to the models, the e2e tests to a real API server with a running
 operator and to `pyroscope-operator check`: all must agree on every row, or one file would
@@ -7,7 +7,7 @@ not mean the same everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Reason = str
@@ -28,13 +28,21 @@ class Case:
     """Part of the operator's message."""
     refusal: str = ""
     """Part of what the API server says when it refuses the object, the path aside. Empty: it accepts it."""
+    missing: str = ""
+    """What it refers to, and no cluster has: says the operator there, and nobody else."""
     why_accepted: str = ""
     """Why the API server accepts an invalid object: no schema can express the rule."""
+    kind: str = "PyroscopeScrape"
 
     @property
     def refused(self) -> bool:
         """Whether the API server refuses it."""
         return bool(self.refusal)
+
+    @property
+    def reason_in_cluster(self) -> Reason:
+        """What the operator says where nothing is that an object could refer to."""
+        return "SecretNotFound" if self.missing else self.reason
 
     @property
     def privileged_reason(self) -> Reason:
@@ -45,7 +53,7 @@ class Case:
         """The whole object."""
         return {
             "apiVersion": "pyroscope-operator.dev/v1alpha1",
-            "kind": "PyroscopeScrape",
+            "kind": self.kind,
             "metadata": {"name": name, "namespace": namespace},
             "spec": self.spec,
         }
@@ -73,6 +81,11 @@ def _spec(fields: dict[str, Any]) -> dict[str, Any]:
 def good(name: str, **spec: Any) -> Case:
     """A valid spec that everybody may have."""
     return Case(name, _spec(spec))
+
+
+def referring(name: str, missing: str, **spec: Any) -> Case:
+    """A valid spec that refers to a Secret or ConfigMap; `missing` is how it is called first."""
+    return Case(name, _spec(spec), missing=missing)
 
 
 def unbuilt(name: str, *paths: str, **spec: Any) -> Case:
@@ -174,30 +187,29 @@ VALID = [
     good("custom profile disabled", **custom({"name": "_x", "enabled": False}, {"name": "z", "delta": True})),
     good("CPU as long as the target likes", interval="1m", scrapeTimeout="31s", **profiles(processCPU={"delta": False})),
     good("disabled CPU may be without delta", **profiles(processCPU={"enabled": False, "delta": False}, fgprof={"delta": False})),
-    unbuilt("basic auth", "spec.basicAuth", basicAuth={"username": SECRET, "password": SECRET}),
-    unbuilt("authorization", "spec.authorization", authorization={"type": "ApiKey", "credentials": SECRET}),
-    unbuilt(
+    referring("basic auth", "spec.basicAuth.username", basicAuth={"username": SECRET, "password": SECRET}),
+    referring("authorization", "spec.authorization.credentials", authorization={"type": "ApiKey", "credentials": SECRET}),
+    referring(
         "OAuth 2.0",
-        "spec.oauth2",
+        "spec.oauth2.clientId.secret",
         oauth2={**OAUTH2, "scopes": ["a"], "endpointParams": {"audience": "x"}, "tlsConfig": {"ca": CA}},
     ),
-    unbuilt("bearer token", "spec.bearerTokenSecret", bearerTokenSecret=SECRET),
-    unbuilt(
+    referring("bearer token", "spec.bearerTokenSecret", bearerTokenSecret=SECRET),
+    referring(
         "mutual TLS",
-        "spec.tlsConfig",
+        "spec.tlsConfig.ca.configMap",
         tlsConfig={"ca": CA, "cert": {"secret": SECRET}, "keySecret": SECRET, "minVersion": "TLS12"},
     ),
-    unbuilt(
+    good(
         "TLS versions",
-        "spec.tlsConfig",
         tlsConfig={"minVersion": "TLS12", "maxVersion": "TLS13", "serverName": "x", "insecureSkipVerify": True},
     ),
-    unbuilt("proxy", "spec.noProxy", "spec.proxyUrl", proxyUrl="socks5://proxy:1080", noProxy="10.0.0.0/8,.svc"),
-    unbuilt("proxy of the environment", "spec.proxyFromEnvironment", proxyFromEnvironment=True),
+    good("proxy", proxyUrl="socks5://proxy:1080", noProxy="10.0.0.0/8,.svc"),
+    good("proxy of the environment", proxyFromEnvironment=True),
     good("no redirects, no HTTP/2", followRedirects=False, enableHTTP2=False),
-    unbuilt(
+    referring(
         "headers",
-        "spec.headers",
+        "spec.headers[1].secret",
         headers=[{"name": "X-Team", "value": "a"}, {"name": "X-Key", "secret": SECRET}, {"name": "X-No", "value": ""}],
     ),
     unbuilt("relabeling with defaults", "spec.relabelings", relabelings=[{"targetLabel": "a"}]),
@@ -221,7 +233,6 @@ VALID = [
     good("no body size limit of its own", bodySizeLimit="0"),
     unbuilt("sampling by percent", "spec.sampling", sampling={"percent": 100}),
     unbuilt("sampling by number", "spec.sampling", sampling={"maxTargets": 5}),
-    unbuilt("forwarded", "spec.forwardTo", forwardTo=[{"name": "a"}, {"name": "b.c"}]),
     good("not clustered", clustering={"enabled": False}),
     good("suspended", suspend=True),
 ]
@@ -505,6 +516,9 @@ INVALID = [
         oauth2={**OAUTH2, "clientId": {"secret": SECRET, "configMap": SECRET}},
     ),
     bad("token URL", "spec.oauth2.tokenUrl", "http:// or https://", oauth2={**OAUTH2, "tokenUrl": "sso.example.com"}),
+    bad("token URL with a password", "spec.oauth2.tokenUrl", "without user", oauth2={**OAUTH2, "tokenUrl": "https://u:p@sso/x"}),
+    bad("token URL with a fragment", "spec.oauth2.tokenUrl", "fragment", oauth2={**OAUTH2, "tokenUrl": "https://sso/x#y"}),
+    bad("token URL of no host", "spec.oauth2.tokenUrl", "http:// or https://", oauth2={**OAUTH2, "tokenUrl": "https:///x"}),
     bad("proxy of the token URL", "spec.oauth2.noProxy", "needs proxyUrl", oauth2={**OAUTH2, "noProxy": "x"}),
     bad("CA of no source", "spec.tlsConfig.ca", "exactly one of secret and configMap", tlsConfig={"ca": {}}),
     bad("certificate without key", "spec.tlsConfig.keySecret", "belong together", tlsConfig={"cert": {"secret": SECRET}}),
@@ -516,6 +530,8 @@ INVALID = [
     ),
     schema("TLS version", "spec.tlsConfig.minVersion", "must be one of", ENUM, tlsConfig={"minVersion": "1.2"}),
     bad("proxy without scheme", "spec.proxyUrl", "starts with http://", proxyUrl="proxy:3128"),
+    bad("proxy with a password", "spec.proxyUrl", "no user, no password", proxyUrl="http://u:p@proxy:3128"),
+    bad("proxy with a path", "spec.proxyUrl", "host and port only", proxyUrl="http://proxy:3128/x"),
     bad("noProxy without proxy", "spec.noProxy", "set proxyUrl or remove noProxy", noProxy="x"),
     bad("proxy twice", "spec.proxyFromEnvironment", "excludes proxyUrl", proxyFromEnvironment=True, proxyUrl="http://a"),
     bad(
@@ -524,6 +540,8 @@ INVALID = [
     bad("header without value", "spec.headers[0]", "exactly one of value and secret", headers=[{"name": "X-A"}]),
     bad("header Authorization", "spec.headers[0].name", "sets itself", headers=[{"name": "Authorization", "value": "x"}]),
     bad("header with a line break", "spec.headers[0].value", "line breaks", headers=[{"name": "X-A", "value": "a\r\nX-B: c"}]),
+    bad("header that is not ASCII", "spec.headers[0].value", "printable ASCII", headers=[{"name": "X-A", "value": "ü"}]),
+    bad("header with a blank", "spec.headers[0].value", "blanks around it", headers=[{"name": "X-A", "value": "a "}]),
     schema(
         "header twice",
         "spec.headers[1]",
@@ -616,3 +634,138 @@ MODEL_ONLY = [
 ]
 
 CASES = VALID + INVALID + MODEL_ONLY
+
+
+ENDPOINT: dict[str, Any] = {"name": "main", "url": "http://pyroscope:4040"}
+E0 = "spec.endpoints[0]"
+
+
+def _of_write(case: Case) -> Case:
+    return replace(case, name=f"write: {case.name}", kind="PyroscopeWrite", spec=_without_selector(case.spec))
+
+
+def _without_selector(spec: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in spec.items() if name != "selector"}
+
+
+def to(**fields: Any) -> dict[str, Any]:
+    """A spec with one endpoint that has these fields."""
+    return {"endpoints": [{**ENDPOINT, **fields}]}
+
+
+WRITE_VALID = [
+    _of_write(case)
+    for case in (
+        good("one endpoint", endpoints=[ENDPOINT]),
+        good("ten endpoints", endpoints=[{**ENDPOINT, "name": f"e{number}"} for number in range(10)]),
+        good("https with a prefix", **to(url="https://gw.example.com/pyro/scope/")),
+        good("IPv6", **to(url="http://[2001:db8::1]:4040")),
+        good("tenant", **to(tenantID="team-a|b")),
+        good("as patient as can be", **to(remoteTimeout="10m", minBackoff="10m", maxBackoff="10m", maxRetries=1000)),
+        good("in a hurry", **to(remoteTimeout="1ms", minBackoff="1ms", maxBackoff="1ms", maxRetries=0, retryOnHTTP429=False)),
+        good("headers", **to(headers=[{"name": "X-A", "value": "a"}, {"name": "X-B", "value": "b"}])),
+        good("the tenant as a header", **to(headers=[{"name": "X-Scope-OrgID", "value": "a"}])),
+        good("no redirects", **to(followRedirects=False, enableHTTP2=False)),
+        good("external labels", endpoints=[ENDPOINT], externalLabels={"cluster": "eu-1", "_private": "x", "empty": ""}),
+    )
+]
+WRITE_INVALID = [
+    _of_write(case)
+    for case in (
+        schema("nothing", "spec.endpoints", "is required", REQUIRED),
+        schema("no endpoint", "spec.endpoints", "at least one entry", "should have at least 1 items", endpoints=[]),
+        schema(
+            "eleven endpoints",
+            "spec.endpoints",
+            "at most 10 entries",
+            "must have at most 10 items",
+            endpoints=[{**ENDPOINT, "name": f"e{number}"} for number in range(11)],
+        ),
+        schema("the same name twice", "spec.endpoints[1]", "same name", DUPLICATE, endpoints=[ENDPOINT, {**ENDPOINT}]),
+        schema("no name", f"{E0}.name", "is required", REQUIRED, endpoints=[{"url": "http://a"}]),
+        schema("no url", f"{E0}.url", "is required", REQUIRED, endpoints=[{"name": "a"}]),
+        bad("name with a dot", f"{E0}.name", "lower-case letters", **to(name="a.b")),
+        bad("url without scheme", f"{E0}.url", "must be http(s)://host", **to(url="pyroscope:4040")),
+        bad("url with credentials", f"{E0}.url", "without credentials", **to(url="http://me:secret@pyroscope")),
+        bad("url with a query", f"{E0}.url", "without credentials, query", **to(url="http://pyroscope?a=b")),
+        bad("url with a fragment", f"{E0}.url", "query and fragment", **to(url="http://pyroscope/#x")),
+        bad("url with port 0", f"{E0}.url", "must be http(s)://host", **to(url="http://pyroscope:0")),
+        bad("url with a blank", f"{E0}.url", "must be http(s)://host", **to(url="http://pyroscope/a b")),
+        bad("tenant with a line break", f"{E0}.tenantID", "printable ASCII", **to(tenantID="a\nb")),
+        bad("tenant with a blank at its end", f"{E0}.tenantID", "printable ASCII", **to(tenantID="a ")),
+        bad(
+            "tenant given twice",
+            f"{E0}.tenantID",
+            "tenantID is sent as X-Scope-OrgID",
+            **to(tenantID="a", headers=[{"name": "x-scope-ORGID", "value": "b"}]),
+        ),
+        bad(
+            "header of the push protocol",
+            f"{E0}.headers",
+            "belongs to the push protocol",
+            **to(headers=[{"name": "Connect-Timeout-Ms", "value": "1"}]),
+        ),
+        bad(
+            "header of HTTP",
+            f"{E0}.headers[0].name",
+            "a header that the operator sets itself",
+            **to(headers=[{"name": "content-TYPE", "value": "a"}]),
+        ),
+        bad("no time at all", f"{E0}.remoteTimeout", "remoteTimeout must be above 0s", **to(remoteTimeout="0s")),
+        bad("too much time", f"{E0}.remoteTimeout", "at most 10m", **to(remoteTimeout="601s")),
+        bad("no pause", f"{E0}.minBackoff", "minBackoff must be above 0s", **to(minBackoff="0s")),
+        bad("long pause", f"{E0}.maxBackoff", "maxBackoff must be above 0s and at most 10m", **to(maxBackoff="1h")),
+        bad(
+            "pauses the wrong way round",
+            f"{E0}.minBackoff",
+            "minBackoff must not be above maxBackoff",
+            **to(minBackoff="2s", maxBackoff="1s"),
+        ),
+        bad("duration without unit", f"{E0}.minBackoff", "must be a duration", **to(minBackoff="5")),
+        schema(
+            "negative retries",
+            f"{E0}.maxRetries",
+            "must be at least 0",
+            "should be greater than or equal to 0",
+            **to(maxRetries=-1),
+        ),
+        schema("unknown field", f"{E0}.tenantId", "did you mean tenantID?", UNKNOWN, **to(tenantId="a")),
+        schema("forwarded on", "spec.forwardTo", "is not a field", UNKNOWN, endpoints=[ENDPOINT], forwardTo=[]),
+        bad(
+            "two authentications",
+            E0,
+            "at most one of basicAuth, authorization",
+            **to(bearerTokenSecret=SECRET, basicAuth={"password": SECRET}),
+        ),
+        bad(
+            "protected external label",
+            "spec.externalLabels",
+            "must not have instance, job, namespace, service_name",
+            endpoints=[ENDPOINT],
+            externalLabels={"job": "x"},
+        ),
+    )
+]
+WRITE_MODEL_ONLY = [
+    _of_write(case)
+    for case in (
+        model_only(
+            "the operator's own label",
+            "spec.externalLabels.__delta__",
+            "must not start with a digit or __",
+            KEYS,
+            endpoints=[ENDPOINT],
+            externalLabels={"__delta__": "true"},
+        ),
+        model_only(
+            "external label with a dash",
+            "spec.externalLabels[a-b]",
+            "must be of letters, digits and '_'",
+            KEYS,
+            endpoints=[ENDPOINT],
+            externalLabels={"a-b": "x"},
+        ),
+    )
+]
+WRITES = WRITE_VALID + WRITE_INVALID + WRITE_MODEL_ONLY
+ALL = CASES + WRITES

@@ -16,7 +16,7 @@ from pyroscope_operator import log
 def restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    levels = {name: logging.getLogger(name).level for name in log._QUIET}
+    levels = {name: logging.getLogger(name).level for name in (*log._QUIET, *log._SECRETIVE)}
     root.handlers.clear()  # pytest's own would be closed
     yield
     root.handlers[:] = handlers
@@ -44,3 +44,10 @@ def test_kopf_is_silent_about_each_attempt(capfd: pytest.CaptureFixture[str]) ->
     logging.getLogger("kopf.activities.authentication").warning("Activity is cancelled. Will escalate.")
     logging.getLogger("kopf.objects").error("Handler failed")
     assert [json.loads(line)["message"] for line in capfd.readouterr().err.splitlines()] == ["Handler failed"]
+
+
+def test_libraries_that_tell_secrets_are_silent_at_level_debug(capfd: pytest.CaptureFixture[str]) -> None:
+    log.configure("debug", "json")
+    for name in ("httpcore.http2", "httpcore.proxy", "hpack.hpack", "hpack.table"):
+        logging.getLogger(name).debug("authorization: Bearer s3cr3t")
+    assert capfd.readouterr().err == ""

@@ -1,7 +1,9 @@
 """The API group `pyroscope-operator.dev/v1alpha1`: pydantic models, the one source of the CRDs and of their reference.
 
     load        a manifest → a validated object, or a SpecError that points at the wrong fields
+    kinds       the kinds, and what is different about each
     scrape      PyroscopeScrape, built from selector, profiling, relabel and http (auth, tls, proxy)
+    write       PyroscopeWrite, whose endpoints are http clients, too
     status      what the operator writes to `status`
     unbuilt     what an object asks for and this release has not built
     crd         models → CustomResourceDefinition;  reference: models → docs/api.md

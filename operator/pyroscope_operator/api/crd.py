@@ -18,8 +18,7 @@ import yaml
 from pyroscope_operator.api import GROUP, VERSION
 from pyroscope_operator.api.base import ApiModel
 from pyroscope_operator.api.formats import HINTS
-from pyroscope_operator.api.scrape import KIND, PLURAL, PyroscopeScrape, PyroscopeScrapeSpec
-from pyroscope_operator.api.status import ScrapeStatus
+from pyroscope_operator.api.kinds import KINDS, Kind
 
 Schema = dict[str, Any]
 
@@ -132,62 +131,49 @@ def explained(schema: Schema) -> Schema:
 
 
 @cache
-def scrape_schema() -> Schema:
-    """The structural schema of a whole PyroscopeScrape."""
+def object_schema(kind: Kind) -> Schema:
+    """The structural schema of a whole object."""
     return {
-        "description": _prose(PyroscopeScrape.__doc__ or ""),
+        "description": _prose(kind.model.__doc__ or ""),
         "type": "object",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
-            "kind": {"type": "string", "description": KIND},
+            "kind": {"type": "string", "description": kind.name},
             "metadata": {"type": "object"},
-            "spec": explained(model_schema(PyroscopeScrapeSpec)),
-            "status": model_schema(ScrapeStatus),
+            "spec": explained(model_schema(kind.spec)),
+            "status": model_schema(kind.status),
         },
     }
 
 
-def _condition(kind: str, field: str) -> str:
-    return f'.status.conditions[?(@.type=="{kind}")].{field}'
-
-
-def scrape_crd() -> dict[str, Any]:
-    """The CustomResourceDefinition of PyroscopeScrape."""
-    columns = [
-        ("Ready", _condition("Ready", "status"), "Whether everything works", "string", 0),
-        ("Targets", ".status.summary", "Targets that are up out of all active ones", "string", 0),
-        ("Delivering", _condition("Delivering", "status"), "Whether profiles reach Pyroscope", "string", 0),
-        ("Interval", ".spec.interval", "Time between two scrapes of a target", "string", 1),
-        ("Reason", _condition("Ready", "reason"), "Why it is ready or not", "string", 1),
-        ("Message", _condition("Ready", "message"), "Why it is ready or not, for people", "string", 1),
-        ("Age", ".metadata.creationTimestamp", "", "date", 0),
-    ]
+def definition(kind: Kind) -> dict[str, Any]:
+    """The CustomResourceDefinition of a kind."""
     version = {
         "name": VERSION,
         "served": True,
         "storage": True,
         "additionalPrinterColumns": [
-            {"name": name, "type": kind, "jsonPath": path}
-            | ({"description": text} if text else {})
-            | ({"priority": priority} if priority else {})
-            for name, path, text, kind, priority in columns
+            {"name": column.name, "type": column.type, "jsonPath": column.path}
+            | ({"description": column.text} if column.text else {})
+            | ({"priority": 1} if column.wide else {})
+            for column in kind.columns
         ],
-        "schema": {"openAPIV3Schema": scrape_schema()},
+        "schema": {"openAPIV3Schema": object_schema(kind)},
         "subresources": {"status": {}},
     }
     names = {
-        "kind": KIND,
-        "listKind": f"{KIND}List",
-        "plural": PLURAL,
-        "singular": KIND.lower(),
-        "shortNames": ["pyscrape"],
+        "kind": kind.name,
+        "listKind": f"{kind.name}List",
+        "plural": kind.plural,
+        "singular": kind.name.lower(),
+        "shortNames": [kind.short],
         "categories": ["pyroscope"],
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
         "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
     }
 
@@ -200,4 +186,4 @@ def to_yaml(document: Mapping[str, Any]) -> str:
 
 def documents() -> dict[str, str]:
     """File name → YAML of every CRD of this API group."""
-    return {f"{GROUP}_{PLURAL}.yaml": to_yaml(scrape_crd())}
+    return {f"{GROUP}_{kind.plural}.yaml": to_yaml(definition(kind)) for kind in KINDS}

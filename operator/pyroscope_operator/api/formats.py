@@ -31,9 +31,14 @@ TARGET_LABEL = f"^([a-zA-Z_]|{_REFERENCE})([a-zA-Z0-9_]|{_REFERENCE})*$"
 DATA_KEY = "^[-._a-zA-Z0-9]+$"
 URL_PATH = f"^/{_PATH_CHAR}*$"
 PATH_PREFIX = f"^/({_PATH_CHAR}*[^?#/[:space:][:cntrl:]])$"
-HTTP_URL = "^https?://[^[:space:][:cntrl:]]+$"
-PROXY_URL = "^(http|https|socks5)://[^[:space:][:cntrl:]]+$"
+HTTP_URL = rf"^https?://{_HOST}(:{_PORT_NUMBER})?([/?][^#[:space:][:cntrl:]]*)?$"
+"""Without user and password, which would be a secret in an object, and without a fragment, which is never sent."""
+PROXY_URL = rf"^(http|https|socks5)://{_HOST}(:{_PORT_NUMBER})?/?$"
+WRITE_URL = rf"^https?://{_HOST}(:{_PORT_NUMBER})?(/[!\"$->@-~]*)?$"
+EXTERNAL_LABEL = "^_?[a-zA-Z][a-zA-Z0-9_]*$"
+TENANT = "^[!-~]([ -~]*[!-~])?$"
 HEADER_NAME = "^[-!#$%&'*+.^_`|~0-9A-Za-z]+$"
+HEADER_VALUE = "^([!-~]([ -~]*[!-~])?)?$"
 NO_CONTROLS = "^[^[:cntrl:]]*$"
 CONDITION_TYPE = "^[A-Z][A-Za-z]*$"
 REASON = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
@@ -53,9 +58,13 @@ HINTS = MappingProxyType(
         DATA_KEY: "must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'",
         URL_PATH: "must be a path that starts with '/', without '?', '#' and blanks (query parameters belong into spec.params)",
         PATH_PREFIX: "must start with '/' and must not end with '/', such as /internal",
-        HTTP_URL: "must be a URL that starts with http:// or https://",
-        PROXY_URL: "must be a URL that starts with http://, https:// or socks5://",
+        HTTP_URL: "must be a URL that starts with http:// or https://, without user, password and fragment (#)",
+        PROXY_URL: "must be a URL that starts with http://, https:// or socks5://, of host and port only: no user, no password",
+        WRITE_URL: "must be http(s)://host[:port][/prefix], without credentials, query and fragment",
+        EXTERNAL_LABEL: "must be of letters, digits and '_', and must not start with a digit or __",
+        TENANT: "must be of printable ASCII characters, without blanks at its ends",
         HEADER_NAME: "must be the name of an HTTP header, such as X-Team",
+        HEADER_VALUE: "must be printable ASCII without line breaks and without blanks around it",
         NO_CONTROLS: "must not contain line breaks or other control characters",
         CONDITION_TYPE: "must be CamelCase",
         REASON: "must be CamelCase",
@@ -80,6 +89,9 @@ UrlPath = Annotated[str, Field(pattern=URL_PATH, max_length=512)]
 PathPrefix = Annotated[str, Field(pattern=PATH_PREFIX, max_length=512)]
 HttpUrl = Annotated[str, Field(pattern=HTTP_URL, max_length=2048)]
 ProxyUrl = Annotated[str, Field(pattern=PROXY_URL, max_length=2048)]
+WriteUrl = Annotated[str, Field(pattern=WRITE_URL, max_length=2048)]
+ExternalLabel = Annotated[str, Field(pattern=EXTERNAL_LABEL, max_length=256)]
+Tenant = Annotated[str, Field(pattern=TENANT, max_length=150)]
 HeaderName = Annotated[str, Field(pattern=HEADER_NAME, max_length=128)]
 SeriesValue = Annotated[str, Field(pattern=NO_CONTROLS, max_length=2048)]
-HeaderValue = Annotated[str, Field(pattern=NO_CONTROLS, max_length=2048)]
+HeaderValue = Annotated[str, Field(pattern=HEADER_VALUE, max_length=2048)]

@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -19,7 +19,9 @@ from pydantic_core import ErrorDetails
 from pyroscope_operator.api import crd
 from pyroscope_operator.api.base import RULE_BROKEN
 from pyroscope_operator.api.formats import HINTS
+from pyroscope_operator.api.kinds import SCRAPE, WRITE, Kind
 from pyroscope_operator.api.scrape import PyroscopeScrape
+from pyroscope_operator.api.write import PyroscopeWrite
 from pyroscope_operator.errors import Place, Problem, SpecError
 
 MAX_PROBLEMS = 20
@@ -40,6 +42,7 @@ _MESSAGES = {
     "less_than_equal": "must be at most {le}",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least one entry",
     "too_long": "must have at most {max_length} entries",
     "literal_error": "must be one of {expected}",
 }
@@ -47,16 +50,26 @@ _MESSAGES = {
 
 
 def load_scrape(manifest: Mapping[str, Any]) -> PyroscopeScrape:
-    """`manifest`, a PyroscopeScrape as read from YAML or the API server, validated and with defaults.
+    """`manifest` as a PyroscopeScrape, see `load`."""
+    return cast("PyroscopeScrape", load(SCRAPE, manifest))
+
+
+def load_write(manifest: Mapping[str, Any]) -> PyroscopeWrite:
+    """`manifest` as a PyroscopeWrite, see `load`."""
+    return cast("PyroscopeWrite", load(WRITE, manifest))
+
+
+def load(kind: Kind, manifest: Mapping[str, Any]) -> PyroscopeScrape | PyroscopeWrite:
+    """`manifest`, an object of this kind as read from YAML or the API server, validated and with defaults.
 
     `status` and most of `metadata` are not looked at. Raises SpecError.
     """
     wanted = {key: value for key, value in _without_nulls(manifest).items() if key != "status"}
     try:
-        return PyroscopeScrape.model_validate_json(json.dumps(wanted, default=str), strict=True, by_alias=True, by_name=False)
+        return kind.model.model_validate_json(json.dumps(wanted, default=str), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    raise SpecError([problem for detail in details for problem in _problems(detail)][:MAX_PROBLEMS])
+        details = _genuine(error.errors(include_url=False, include_input=False))
+    raise SpecError([problem for detail in details for problem in _problems(kind, detail)][:MAX_PROBLEMS])
 
 
 def _without_nulls(value: Any) -> Any:
@@ -68,7 +81,16 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _problems(detail: ErrorDetails) -> Iterator[Problem]:
+def _genuine(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """`details` without lists that are too short only because pydantic counts no wrong entries."""
+
+    def has_wrong_entry(place: Place) -> bool:
+        return any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in details)
+
+    return [detail for detail in details if detail["type"] != "too_short" or not has_wrong_entry(detail["loc"])]
+
+
+def _problems(kind: Kind, detail: ErrorDetails) -> Iterator[Problem]:
     """Everything that one pydantic error tells."""
     context = detail.get("ctx", {})
     place = tuple(part for part in detail["loc"] if part != "[key]")
@@ -76,7 +98,7 @@ def _problems(detail: ErrorDetails) -> Iterator[Problem]:
         for below, message in context["problems"]:
             yield Problem(place + _below(below), message)
     elif detail["type"] == "extra_forbidden":
-        yield Problem(place, _unknown_field(place))
+        yield Problem(place, _unknown_field(kind, place))
     elif detail["type"] == "string_pattern_mismatch":
         yield Problem(place, HINTS.get(context["pattern"], detail["msg"]))
     else:
@@ -89,9 +111,9 @@ def _below(path: str) -> Place:
     return tuple(int(part) if part.isdigit() else part for part in _BELOW.findall(path))
 
 
-def _unknown_field(place: Place) -> str:
+def _unknown_field(kind: Kind, place: Place) -> str:
     """Message for a field that does not exist, with the one that was meant if there is one alike."""
-    schema: dict[str, Any] = crd.scrape_schema()
+    schema: dict[str, Any] = crd.object_schema(kind)
     for part in place[:-1]:
         properties = schema.get("properties", {})
         schema = (

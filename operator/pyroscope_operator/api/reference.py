@@ -9,8 +9,7 @@ from typing import Any
 from pyroscope_operator.api import API_VERSION
 from pyroscope_operator.api.base import ApiModel
 from pyroscope_operator.api.formats import DURATION, SIZE
-from pyroscope_operator.api.scrape import KIND, PyroscopeScrape, PyroscopeScrapeSpec
-from pyroscope_operator.api.status import ScrapeStatus
+from pyroscope_operator.api.kinds import KINDS, SCRAPE, Kind
 from pyroscope_operator.api.unbuilt import UNBUILT
 
 Schema = Mapping[str, Any]
@@ -29,9 +28,12 @@ Everything described as a *duration* is written as in Go: `15s`, `1m30s`, `500ms
 written as `512KiB` or `16MiB`. Fields that are unknown, misspelt or of another type are refused; a field that is
 `null` counts as absent. Secrets are referred to by name and key and must be in the namespace of the object.
 
+"""
+
+_KIND = """\
 ## {kind}
 
-Short name `pyscrape`, namespaced. {summary}
+Short name `{short}`, namespaced. {summary}
 
 """
 
@@ -44,13 +46,18 @@ else than its default gets the condition `Accepted` = False with the reason `Not
 """
 
 
-def reference(examples: Mapping[str, str]) -> str:
-    """The whole reference; `examples` are titles and manifests, shown in their order."""
-    intro = _INTRO.format(api_version=API_VERSION, kind=KIND, summary=PyroscopeScrape.__doc__)
-    shown = "".join(f"{title}:\n\n```yaml\n{text.strip()}\n```\n\n" for title, text in examples.items())
-    missing = _UNBUILT + "\n".join(f"- `spec.{path}`" for path in UNBUILT) + "\n\n" if UNBUILT else ""
+def reference(examples: Mapping[str, Mapping[str, str]]) -> str:
+    """The whole reference; `examples` are titles and manifests by kind, shown in their order."""
     seen: set[str] = set()
-    types = [text for model in (PyroscopeScrapeSpec, ScrapeStatus) for text in _types(model, seen)]
+    return _INTRO.format(api_version=API_VERSION) + "\n".join(_kind(kind, examples[kind.name], seen) for kind in KINDS)
+
+
+def _kind(kind: Kind, examples: Mapping[str, str], seen: set[str]) -> str:
+    intro = _KIND.format(kind=kind.name, short=kind.short, summary=" ".join((kind.model.__doc__ or "").split()))
+    shown = "".join(f"{title}:\n\n```yaml\n{text.strip()}\n```\n\n" for title, text in examples.items())
+    left = UNBUILT if kind is SCRAPE else ()
+    missing = _UNBUILT + "\n".join(f"- `spec.{path}`" for path in left) + "\n\n" if left else ""
+    types = [text for model in (kind.spec, kind.status) for text in _types(model, seen)]
     return intro + shown + missing + "\n".join(types)
 
 

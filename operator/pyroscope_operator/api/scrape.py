@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from pyroscope_operator.api import API_VERSION, duration, size
 from pyroscope_operator.api.base import ApiModel, Listed, Rule
-from pyroscope_operator.api.formats import NO_CONTROLS, DnsLabel, DnsSubdomain, Duration, LabelKey, Size
+from pyroscope_operator.api.formats import NO_CONTROLS, DnsLabel, Duration, LabelKey, Size
 from pyroscope_operator.api.http import HttpClient
+from pyroscope_operator.api.meta import ObjectMeta
 from pyroscope_operator.api.profiling import ProfilingConfig
 from pyroscope_operator.api.relabel import Relabelings
 from pyroscope_operator.api.scrape_rules import SCRAPE_RULES
@@ -92,7 +93,7 @@ class PyroscopeScrapeSpec(HttpClient):
     sampling: Sampling | None = None
     """Scrapes only a share of the targets. Absent: all of them."""
     forward_to: Annotated[tuple[WriteRef, ...], Field(max_length=10), Listed("map", ("name",))] = ()
-    """PyroscopeWrite objects in this namespace; each gets every profile. Absent: the operator's own Pyroscope."""
+    """PyroscopeWrite objects in this namespace; each gets every profile. Absent: the operator's default write."""
     clustering: Clustering = Clustering()
     suspend: bool = False
     """true: nothing is scraped until it is false again; the object stays."""
@@ -119,6 +120,10 @@ class PyroscopeScrapeSpec(HttpClient):
         """Largest profile in bytes; `default` where the object sets none."""
         return (size.parse(self.body_size_limit) if self.body_size_limit else 0) or default
 
+    def writes(self, namespace: str) -> tuple[ObjectRef, ...]:
+        """The PyroscopeWrites that get the profiles of an object in `namespace`; empty: the operator's default write."""
+        return tuple(ObjectRef(namespace, write.name) for write in self.forward_to)
+
     def job(self, ref: ObjectRef) -> str:
         """Value of the label `job` for targets of the object `ref`."""
         return self.job_name or str(ref)
@@ -126,23 +131,6 @@ class PyroscopeScrapeSpec(HttpClient):
     def profiles(self) -> tuple[ProfileRequest, ...]:
         """The profiles to take from each target."""
         return self.profiling_config.requests(self.delta_seconds)
-
-
-class ObjectMeta(ApiModel):
-    """What the operator needs of an object's metadata; everything else in there is ignored."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    name: DnsSubdomain
-    """Name of the object."""
-    namespace: DnsLabel = "default"
-    """Namespace of the object."""
-    uid: str = ""
-    """Given by the API server; empty in standalone mode."""
-    generation: int = 0
-    """Counts the changes of spec; 0 in standalone mode."""
-    creation_timestamp: str = ""
-    """RFC 3339 in UTC, so that older objects sort first; empty in standalone mode."""
 
 
 class PyroscopeScrape(ApiModel):

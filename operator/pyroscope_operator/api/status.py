@@ -32,13 +32,14 @@ Time = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_
 Reason = Annotated[str, Field(pattern=REASON, max_length=64)]
 Name = Annotated[str, _cut(253), Field(max_length=253)]
 _Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+_Total = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Condition(ApiModel):
     """One aspect of the object's state, in the usual Kubernetes shape."""
 
     type: Annotated[str, Field(pattern=CONDITION_TYPE, max_length=64)]
-    """Accepted, Discovered, Scraping, Delivering, or Ready, which sums them up."""
+    """Accepted, Delivering, or Ready, which sums all up; of a PyroscopeScrape also Discovered and Scraping."""
     status: Literal["True", "False", "Unknown"]
     """True, False or Unknown."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
@@ -81,7 +82,15 @@ class Failure(ApiModel):
     """Why, for people. Never holds what the target answered."""
 
 
-class ScrapeStatus(ApiModel):
+class Status(ApiModel):
+    """What all kinds have in common."""
+
+    def manifest(self) -> dict[str, Any]:
+        """The status as JSON for the API server, without what is not set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class ScrapeStatus(Status):
     """What the operator observed; written by the operator only."""
 
     observed_generation: Annotated[int, Field(ge=0)] | None = None
@@ -101,6 +110,42 @@ class ScrapeStatus(ApiModel):
     failures: Annotated[tuple[Failure, ...], Field(max_length=MAX_FAILURES), Listed("atomic")] = ()
     """Some of the scrapes that fail now, at most 10."""
 
-    def manifest(self) -> dict[str, Any]:
-        """The status as JSON for the API server, without what is not set."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+class EndpointStatus(ApiModel):
+    """How an endpoint fares. All figures count from the start of the operator and are refreshed every few minutes."""
+
+    name: Name
+    """Name of the endpoint."""
+    sent: _Total = 0
+    """Profiles that it took."""
+    dropped: _Total = 0
+    """Profiles that will never arrive there; the metric profiles_dropped_total says why."""
+    retried: _Total = 0
+    """Requests that were sent again."""
+    queue_profiles: _Total = 0
+    """Profiles that wait."""
+    queue_bytes: _Total = 0
+    """Bytes of memory that they take."""
+    failing_since: Time | None = None
+    """Since when it takes nothing. Absent while it does."""
+    reason: Reason | None = None
+    """Why it takes nothing, in one CamelCase word. Absent while it does."""
+    message: Annotated[str, _cut(256), Field(max_length=256)] | None = None
+    """Why, for people. Never holds what the endpoint answered."""
+    last_push_time: Time | None = None
+    """When it last took a profile."""
+
+
+class WriteStatus(Status):
+    """What the operator observed; written by the operator only."""
+
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """metadata.generation that this status is about."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=10), Listed("map", ("type",))] = ()
+    """Accepted: the object is valid and all that it refers to is there; if it was accepted before, the operator goes on
+    as it was then. Delivering: its endpoints take profiles. Ready: sums these up.
+    """
+    summary: Annotated[str, Field(max_length=32)] | None = None
+    """Endpoints that do not fail out of all, such as 1/2."""
+    endpoints: Annotated[tuple[EndpointStatus, ...], Field(max_length=10), Listed("map", ("name",))] = ()
+    """How each endpoint fares."""

@@ -14,22 +14,12 @@ from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 UNBUILT: tuple[str, ...] = (
     "annotations.mode",
     "annotations.prefix",
-    "authorization",
-    "basicAuth",
-    "bearerTokenSecret",
-    "forwardTo",
-    "headers",
     "labelLimit",
     "namespaceSelector.matchExpressions",
     "namespaceSelector.matchLabels",
-    "noProxy",
-    "oauth2",
-    "proxyFromEnvironment",
-    "proxyUrl",
     "relabelings",
     "sampling",
     "targetLimit",
-    "tlsConfig",
 )
 """Fields of a PyroscopeScrape's spec that have no effect yet. Whoever builds one removes it here."""
 

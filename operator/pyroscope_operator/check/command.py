@@ -16,15 +16,15 @@ from pyroscope_operator.check.inspect import Inspector
 STDIN = "<stdin>"
 
 _DESCRIPTION = """\
-Checks PyroscopeScrapes in files, without a cluster: what the API server would refuse, what the operator would not accept,
-keys and objects that are there twice. Each problem is told as FILE:LINE:COLUMN: OBJECT: FIELD: what to do. A note tells
-what depends on the operator's settings; it is no error. Documents of other kinds are not looked at. An object without
-namespace counts as one of the namespace default.
+Checks PyroscopeScrapes and PyroscopeWrites in files, without a cluster: what the API server would refuse, what the operator
+would not accept, keys and objects that are there twice. Each problem is told as FILE:LINE:COLUMN: OBJECT: FIELD: what to do.
+A note tells what depends on the operator's settings; it is no error. Documents of other kinds are not looked at. An object
+without namespace counts as one of the namespace default.
 """
 _EPILOG = """\
 exit code:
   0  everything is fine, notes aside
-  1  something is wrong, or there is no PyroscopeScrape at all
+  1  something is wrong, or there is no object of ours at all
   2  a FILE can't be read, or the command line is wrong
 """
 
@@ -41,7 +41,9 @@ def run(arguments: Sequence[str]) -> int:
     _print(_as_json(report) if options.output == "json" else _as_text(report))
     nothing = not report.counts["objects"] and not report.findings
     if nothing and not unreadable:
-        sys.stderr.write("pyroscope-operator: nothing was checked: there is no PyroscopeScrape in these files\n")
+        sys.stderr.write(
+            "pyroscope-operator: nothing was checked: there is no PyroscopeScrape or PyroscopeWrite in these files\n"
+        )
     return 2 if unreadable else 1 if report.counts["errors"] or nothing else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+from pyroscope_operator.api.kinds import kind_meant
 from pyroscope_operator.api.load import MAX_PROBLEMS
 from pyroscope_operator.check.finding import Finding, Report
 from pyroscope_operator.check.judgement import Judged, judge, ours
@@ -22,7 +23,7 @@ class Inspector:
 
     def __init__(self) -> None:
         self.report = Report()
-        self._seen: dict[ObjectRef, str] = {}
+        self._seen: dict[tuple[str, ObjectRef], str] = {}
         """Where each object was met first."""
 
     def inspect(self, file: str, stream: BinaryIO) -> None:
@@ -49,21 +50,23 @@ class Inspector:
         ref, subject = _named(manifest)
         flaws = [(at, Judged("InvalidManifest", problem)) for at, problem in node.problems()][:MAX_PROBLEMS]
         told = {judged.problem.place for _, judged in flaws}
-        judged = [*judge(manifest), *self._repeated(ref, f"{file}:{node.at.line}")]
+        judged = [*judge(manifest), *self._repeated(manifest, ref, f"{file}:{node.at.line}")]
         found = flaws + [(node.locate(one.problem.place), one) for one in judged if one.problem.place not in told]
         return [
             Finding(file, at, subject, one.problem.path, one.reason, one.problem.message, one.note)
             for at, one in sorted(found, key=lambda pair: pair[0])
         ]
 
-    def _repeated(self, ref: ObjectRef | None, where: str) -> list[Judged]:
+    def _repeated(self, manifest: Mapping[str, Any], ref: ObjectRef | None, where: str) -> list[Judged]:
         """That this object was there before, if it was."""
         if ref is None:
             return []
-        if ref not in self._seen:
-            self._seen[ref] = where
+        meant = kind_meant(manifest.get("kind"))
+        key = (meant.name if meant else "", ref)
+        if key not in self._seen:
+            self._seen[key] = where
             return []
-        message = f"the same object is also in {self._seen[ref]}: rename or remove one of them"
+        message = f"the same object is also in {self._seen[key]}: rename or remove one of them"
         return [Judged("InvalidManifest", Problem(("metadata", "name"), message))]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,10 +9,11 @@ from typing import Any
 
 from pyroscope_operator.api import API_VERSION, GROUP
 from pyroscope_operator.api.formats import HINTS, LABEL_KEY, LABEL_VALUE
-from pyroscope_operator.api.load import MAX_PROBLEMS, load_scrape, no_field
-from pyroscope_operator.api.scrape import KIND, PyroscopeScrape
+from pyroscope_operator.api.kinds import KINDS, kind_meant, kind_named
+from pyroscope_operator.api.load import MAX_PROBLEMS, load, no_field
+from pyroscope_operator.api.scrape import PyroscopeScrape
 from pyroscope_operator.api.unbuilt import unbuilt
-from pyroscope_operator.engine.verdict import PRIVILEGED, privileged_fields
+from pyroscope_operator.engine.verdict import CROSSING, PRIVILEGED, crossing_credentials, privileged_fields
 from pyroscope_operator.errors import Problem, SpecError
 
 _META = (
@@ -40,34 +40,32 @@ def ours(manifest: Any) -> bool:
     if not isinstance(manifest, Mapping):
         return False
     version = manifest.get("apiVersion")
-    return _meant(manifest.get("kind")) or (isinstance(version, str) and version.partition("/")[0] == GROUP)
-
-
-def _meant(kind: Any) -> bool:
-    """Whether `kind` is ours, or nearly so."""
-    return isinstance(kind, str) and bool(difflib.get_close_matches(kind[:63].lower(), [KIND.lower()], cutoff=0.9))
+    return kind_meant(manifest.get("kind")) is not None or (isinstance(version, str) and version.partition("/")[0] == GROUP)
 
 
 def judge(manifest: Mapping[str, Any]) -> list[Judged]:
     """What is wrong with an object of ours. Bounded in number; no message holds a value."""
-    kind = [Judged("InvalidManifest", problem) for problem in _kind_problems(manifest)]
-    if any(judged.problem.place == ("kind",) for judged in kind):
-        return kind  # it is not known what the rest should be
+    wrong = [Judged("InvalidManifest", problem) for problem in _kind_problems(manifest)]
+    kind = kind_named(manifest.get("kind"))
+    if kind is None:
+        return wrong  # it is not known what the rest should be
     metadata = [Judged("InvalidManifest", problem) for problem in _metadata_problems(manifest.get("metadata"))]
     try:
-        found = load_scrape({**manifest, "apiVersion": API_VERSION})
+        found = load(kind, {**manifest, "apiVersion": API_VERSION})
     except SpecError as error:
-        return (kind + metadata + [Judged(error.reason, problem) for problem in error.problems])[:MAX_PROBLEMS]
-    return (kind + metadata + list(_consequences(found)))[:MAX_PROBLEMS]
+        return (wrong + metadata + [Judged(error.reason, problem) for problem in error.problems])[:MAX_PROBLEMS]
+    consequences = _consequences(found) if isinstance(found, PyroscopeScrape) else ()
+    return (wrong + metadata + list(consequences))[:MAX_PROBLEMS]
 
 
 def _kind_problems(manifest: Mapping[str, Any]) -> Iterator[Problem]:
     if manifest.get("apiVersion") != API_VERSION:
         yield Problem(("apiVersion",), f"must be {API_VERSION}")
-    kind = manifest.get("kind")
-    if kind != KIND:
-        fix = f"did you mean {KIND}?" if _meant(kind) else f"must be {KIND}, the only kind of {GROUP} in this release"
-        yield Problem(("kind",), fix)
+    name = manifest.get("kind")
+    if kind_named(name) is None:
+        meant = kind_meant(name)
+        known = " or ".join(map(str, KINDS))
+        yield Problem(("kind",), f"did you mean {meant}?" if meant else f"must be {known}, the kinds of {GROUP}")
 
 
 def _metadata_problems(metadata: Any) -> Iterator[Problem]:
@@ -104,4 +102,7 @@ def _consequences(found: PyroscopeScrape) -> Iterator[Judged]:
         )
     for path in privileged_fields(found.spec, found.metadata.namespace):
         message = f"{PRIVILEGED[path]} are for objects in privileged namespaces only (operator setting privilegedNamespaces)"
+        yield Judged("NamespaceNotAllowed", Problem(tuple(path.split(".")), message), note=True)
+    for path in crossing_credentials(found.spec, found.metadata.namespace):
+        message = f"{CROSSING} unless the operator's setting crossNamespaceCredentials is true"
         yield Judged("NamespaceNotAllowed", Problem(tuple(path.split(".")), message), note=True)

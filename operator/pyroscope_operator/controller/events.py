@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pyroscope_operator.api import API_VERSION
-from pyroscope_operator.api.scrape import KIND
+from pyroscope_operator.api.kinds import Kind
 from pyroscope_operator.controller.kube import Kube
 from pyroscope_operator.errors import ApiError
 from pyroscope_operator.metrics import Metrics
@@ -35,8 +35,8 @@ class Flip:
     reason: str
     message: str
 
-    def manifest(self, ref: ObjectRef, uid: str, identity: str, now: float) -> dict[str, Any]:
-        """The Event about a PyroscopeScrape, told by the process `identity`; `now` in Unix seconds."""
+    def manifest(self, kind: Kind, ref: ObjectRef, uid: str, identity: str, now: float) -> dict[str, Any]:
+        """The Event about an object, told by the process `identity`; `now` in Unix seconds."""
         moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "apiVersion": "v1",
@@ -44,7 +44,7 @@ class Flip:
             "metadata": {"namespace": ref.namespace, "name": f"{ref.name[:220].rstrip('.-')}.{uuid.uuid4().hex}"},
             "involvedObject": {
                 "apiVersion": API_VERSION,
-                "kind": KIND,
+                "kind": kind.name,
                 "namespace": ref.namespace,
                 "name": ref.name,
                 "uid": uid,
@@ -73,11 +73,11 @@ class EventRecorder:
         self._clock = clock
         self._failing = False
 
-    async def record(self, ref: ObjectRef, uid: str, flips: Iterable[Flip]) -> None:
+    async def record(self, kind: Kind, ref: ObjectRef, uid: str, flips: Iterable[Flip]) -> None:
         """Create an Event for each of `flips`.  A failure is counted, and logged when it is the first in a row."""
         for flip in flips:
             try:
-                await self._kube.create_event(flip.manifest(ref, uid, self._identity, self._clock()))
+                await self._kube.create_event(flip.manifest(kind, ref, uid, self._identity, self._clock()))
             except ApiError as error:
                 self._metrics.events.labels(error.reason).inc()
                 if not self._failing:

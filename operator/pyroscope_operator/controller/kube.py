@@ -17,8 +17,9 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.client.rest import RESTClientObject
 
 from pyroscope_operator.api import GROUP, VERSION
-from pyroscope_operator.api.scrape import PLURAL
+from pyroscope_operator.api.kinds import Kind
 from pyroscope_operator.errors import ApiError, SettingsError
+from pyroscope_operator.model.data import DataRef
 from pyroscope_operator.model.ref import ObjectRef
 
 FIELD_MANAGER = "pyroscope-operator"
@@ -76,10 +77,10 @@ class Kube:
         """UIDs of all pods that are watched. Raises ApiError."""
         return await self._uids(self._core.list_pod_for_all_namespaces_without_preload_content, field_selector=POD_FIELDS)
 
-    async def object_uids(self) -> dict[ObjectRef, str]:
-        """UIDs of all PyroscopeScrapes. Raises ApiError."""
+    async def object_uids(self, kind: Kind) -> dict[ObjectRef, str]:
+        """UIDs of all our objects of a kind. Raises ApiError."""
         listing = self._custom.list_cluster_custom_object_without_preload_content
-        return await self._uids(listing, group=GROUP, version=VERSION, plural=PLURAL)
+        return await self._uids(listing, group=GROUP, version=VERSION, plural=kind.plural)
 
     async def _uids(self, listing: Any, **selection: str) -> dict[ObjectRef, str]:
         """Page through a list, metadata only: a tenth of the bytes of whole pods."""
@@ -95,11 +96,11 @@ class Kube:
                 return uids
             more = {"_continue": token}
 
-    async def apply_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> None:
-        """Server-side apply of a PyroscopeScrape's status; the uid guards against a namesake. Raises ApiError."""
+    async def apply_status(self, kind: Kind, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> None:
+        """Server-side apply of an object's status; the uid guards against a namesake. Raises ApiError."""
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "PyroscopeScrape",
+            "kind": kind.name,
             "metadata": {"name": ref.name, "namespace": ref.namespace, "uid": uid},
             "status": status,
         }
@@ -109,7 +110,7 @@ class Kube:
             group=GROUP,
             version=VERSION,
             namespace=ref.namespace,
-            plural=PLURAL,
+            plural=kind.plural,
             name=ref.name,
             body=body,
             field_manager=FIELD_MANAGER,
@@ -121,6 +122,19 @@ class Kube:
         """Create an Event (core/v1, as JSON) in the namespace of its metadata. Raises ApiError."""
         namespace = event["metadata"]["namespace"]
         await self._call("event", self._core.create_namespaced_event_without_preload_content, namespace, event)
+
+    async def read_data(self, ref: DataRef) -> dict[str, Any] | None:
+        """A Secret or ConfigMap, or None where there is none. Raises ApiError."""
+        get = {
+            "Secret": self._core.read_namespaced_secret_without_preload_content,
+            "ConfigMap": self._core.read_namespaced_config_map_without_preload_content,
+        }[ref.kind]
+        try:
+            return await self._call(str(ref), get, ref.name, ref.namespace)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
 
     async def read_lease(self, ref: ObjectRef) -> dict[str, Any] | None:
         """The Lease, or None where there is none. Raises ApiError."""

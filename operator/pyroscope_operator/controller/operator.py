@@ -6,6 +6,8 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from pyroscope_operator.api.kinds import KINDS
+from pyroscope_operator.controller.data import ClusterData
 from pyroscope_operator.controller.events import EventRecorder
 from pyroscope_operator.controller.kube import Kube, load_configuration, open_kube
 from pyroscope_operator.controller.lease import Lease
@@ -46,12 +48,12 @@ class Controller:
     async def run(self) -> None:
         """Run until cancelled.
 
-        Raises SettingsError without a cluster, ClusterError without the CRD, and
+        Raises SettingsError without a cluster, ClusterError without the CRDs, and
         LeaseLost when another operator has taken over; scraping has stopped then.
         """
         async with open_kube(await load_configuration()) as kube:
             self._metrics.api_server_answered.set_function(lambda: kube.answered_at)
-            await _require_crd(kube)
+            await _require_crds(kube)
             settings = self._settings
             lease = Lease(kube, settings.lease, settings.identity, settings.lease_duration)
             self.waiting_for = "the lease, which another operator holds"
@@ -71,9 +73,11 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(lease.hold(), name="lease")
             group.create_task(watch.run(), name="watch")
+            group.create_task(engine.secrets.run(ClusterData(kube)), name="secrets")
             group.create_task(engine.run(), name="engine")
             await sweep.wait_until_synced()
-            _LOG.info("synced", extra={"objects": len(engine.store.objects), "pods": len(engine.store.pod_uids())})
+            store = engine.store
+            _LOG.info("synced", extra={"objects": len(store.objects), "writes": len(store.writes), "pods": len(store.pod_uids())})
             engine.synced.set()
             self.waiting_for = ""
             group.create_task(sweep.run(), name="sweep")
@@ -82,15 +86,17 @@ class Controller:
             group.create_task(status.run(), name="status")
 
 
-async def _require_crd(kube: Kube) -> None:
-    """Wait for the API server; fail early, and say how to mend it, when the CRD is not installed."""
-    said = ""
+async def _require_crds(kube: Kube) -> None:
+    """Wait for the API server; fail early, and say how to mend it, when a CRD is not installed."""
+    said, what = "", KINDS[0]
     while True:
         try:
-            await kube.object_uids()
+            for kind in KINDS:
+                what = kind
+                await kube.object_uids(kind)
         except ApiError as error:
             if error.status == 404:
-                raise ClusterError("CRDNotInstalled", "the cluster has no PyroscopeScrapes: kubectl apply -f crds/") from error
+                raise ClusterError("CRDNotInstalled", f"the cluster has no {what}s: kubectl apply -f crds/") from error
             if said != str(error):
                 _LOG.warning("waiting for the API server: %s", error)
             said = str(error)

@@ -12,7 +12,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from pyroscope_operator.api.kinds import KINDS, Kind
 from pyroscope_operator.controller.kube import Kube
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.errors import ApiError
@@ -40,12 +42,21 @@ class _Resource:
     remove: Callable[[ObjectRef, str], None]
 
 
+def _objects(kind: Kind, kube: Kube, store: Store) -> _Resource:
+    return _Resource(
+        kind.plural,
+        partial(kube.object_uids, kind),
+        partial(store.object_uids, kind),
+        partial(store.remove_object, kind=kind),
+    )
+
+
 class Sweep:
     """Compares the store with what the API server lists."""
 
     def __init__(self, kube: Kube, store: Store, period: float, metrics: Metrics, restart_watches: Callable[[], None]) -> None:
         self._resources = (
-            _Resource("pyroscopescrapes", kube.object_uids, store.object_uids, store.remove_object),
+            *(_objects(kind, kube, store) for kind in KINDS),
             _Resource("pods", kube.pod_uids, store.pod_uids, store.remove_pod),
         )
         self._period = period
@@ -88,7 +99,7 @@ class Sweep:
             await self.sweep()
 
     async def sweep(self) -> None:
-        """Forget what no longer exists; a resource that can't be listed doesn't keep the other from being swept."""
+        """Forget what no longer exists; a resource that can't be listed doesn't keep the others from being swept."""
         for resource in self._resources:
             known = resource.known()  # before listing: what is created in between is only in the list
             listed = await self._listed(resource)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
 
 from pyroscope_operator.api import GROUP, VERSION
-from pyroscope_operator.api.scrape import PLURAL
+from pyroscope_operator.api.kinds import KINDS, Kind
 from pyroscope_operator.controller.life import Life
 from pyroscope_operator.discovery.pod import Pod
-from pyroscope_operator.engine.store import ScrapeObject, Store
+from pyroscope_operator.engine.store import TYPES, Store
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 
@@ -26,7 +26,7 @@ _PAUSE_SECONDS = 5.0
 
 
 class Watch:
-    """Keeps a store in step with the API server's pods and PyroscopeScrapes."""
+    """Keeps a store in step with the API server's pods and our objects."""
 
     def __init__(self, store: Store, metrics: Metrics, pause: float = _PAUSE_SECONDS) -> None:
         self._store = store
@@ -60,17 +60,21 @@ class Watch:
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
-        kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(self._on_object)
+        for kind in KINDS:
+            kopf.on.event(GROUP, VERSION, kind.plural, registry=registry)(self._on_object(kind))
         kopf.on.event("", "v1", "pods", registry=registry)(self._on_pod)
         return registry
 
-    async def _on_object(self, event: kopf.RawEvent, **_: Any) -> None:
-        raw, deleted = event["object"], event["type"] == "DELETED"
-        ref = ObjectRef(raw["metadata"]["namespace"], raw["metadata"]["name"])
-        if deleted or raw["metadata"].get("deletionTimestamp"):
-            self._record("pyroscopescrapes", event, self._store.remove_object, ref, raw["metadata"]["uid"])
-        else:
-            self._record("pyroscopescrapes", event, self._store.put_object, ScrapeObject.from_manifest(raw))
+    def _on_object(self, kind: Kind) -> Callable[..., Awaitable[None]]:
+        async def handler(event: kopf.RawEvent, **_: Any) -> None:
+            raw, deleted = event["object"], event["type"] == "DELETED"
+            ref, uid = ObjectRef(raw["metadata"]["namespace"], raw["metadata"]["name"]), raw["metadata"]["uid"]
+            if deleted or raw["metadata"].get("deletionTimestamp"):
+                self._record(kind.plural, event, self._store.remove_object, ref, uid, kind)
+            else:
+                self._record(kind.plural, event, self._store.put_object, TYPES[kind].from_manifest(raw))
+
+        return handler
 
     async def _on_pod(self, event: kopf.RawEvent, **_: Any) -> None:
         pod = Pod.from_manifest(event["object"])

@@ -14,6 +14,7 @@ from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 from pyroscope_operator.discovery import selector, targets
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.discovery.targets import Drop
+from pyroscope_operator.model.access import DIRECT, Access
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape, Target
 
@@ -31,6 +32,8 @@ class Wanted:
     created: str
     """creationTimestamp: RFC 3339 in UTC, so that text order is time order."""
     spec: PyroscopeScrapeSpec
+    access: Access = DIRECT
+    """How its targets are reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ def _claims(wanted: Wanted, target: Target, body_limit: int) -> Iterator[_Claim]
             body_limit=min(body_limit, spec.body_limit(body_limit)),
             params=tuple(sorted((name, tuple(values)) for name, values in spec.params.items())),
             follow_redirects=spec.follow_redirects,
+            access=wanted.access,
+            forward_to=spec.writes(wanted.ref.namespace),
         )
         yield rank, scrape
 

@@ -37,6 +37,12 @@ class Observation:
     loops: Sequence[LoopState] = ()
     delivery: Delivery = field(default_factory=Delivery)
 
+    @property
+    def pending(self) -> bool:
+        """Whether something is still to be tried for the first time: what was said before may say more."""
+        untried = any(state.health.up is None for state in self.loops)
+        return untried or (bool(self.loops) and self.delivery == Delivery())
+
     @cached_property
     def targets(self) -> list[list[LoopState]]:
         """The loops of each target."""
@@ -65,7 +71,7 @@ class Observation:
         """The loops whose last profile was not taken, in an order that stays. Series that are no longer scraped don't count."""
         if not self.delivery.troubles:
             return []
-        troubles = dict(self.delivery.troubles)
+        troubles = dict(reversed(self.delivery.troubles))
         found = [(s, troubles[s.scrape.labels]) for s in self.loops if s.scrape.labels in troubles]
         return sorted(found, key=lambda pair: _order(pair[0]))
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 
 from pyroscope_operator.engine.conditions import Observation
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import Store
+from pyroscope_operator.engine.write_conditions import WriteObservation
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.fanout import Fanout
+from pyroscope_operator.push.writer import WriterSnapshot
 from pyroscope_operator.scrape.pool import LoopState, ScrapePool
 
 
@@ -23,6 +26,8 @@ class Engine:
     reconciler: Reconciler
     fanout: Fanout
     book: DeliveryBook
+    secrets: Secrets
+    """The source of objects feeds it, with `Secrets.run`."""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the store knows everything that exists: deciding earlier would take duplicates for originals."""
 
@@ -43,7 +48,18 @@ class Engine:
                 verdict=verdict,
                 plan=decision.plans.get(ref),
                 loops=loops.get(ref, ()),
-                delivery=self.book.get(ref),
+                delivery=self.book.get(ref, decision.forwards.get(ref)),
             )
+            for ref, verdict in decision.verdicts.items()
+        }
+
+    def write_observations(self) -> dict[ObjectRef, WriteObservation]:
+        """How every write is doing; objects that no reconcile has seen yet are left out."""
+        endpoints: dict[ObjectRef, list[WriterSnapshot]] = {}
+        for snapshot in self.fanout.snapshots():
+            endpoints.setdefault(snapshot.key.write, []).append(snapshot)
+        decision = self.reconciler.decision.writes
+        return {
+            ref: WriteObservation(decision.generations[ref], verdict, tuple(endpoints.get(ref, ())))
             for ref, verdict in decision.verdicts.items()
         }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pyroscope_operator.engine.conditions import Observation, aspects
+from pyroscope_operator.engine.conditions import Aspect, Observation, aspects
 from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.write_conditions import WriteObservation, write_aspects
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.writer import WriterSnapshot
 from pyroscope_operator.scrape.pool import LoopState
@@ -15,9 +17,10 @@ _STATE = {True: "up", False: "down", None: "unknown"}
 
 
 def overview(engine: Engine) -> dict[str, Any]:
-    """Objects with their targets, scrapes, drops and duplicates; and delivery by endpoint."""
+    """Objects with their targets, scrapes, drops and duplicates; writes; and delivery by write and endpoint."""
     return {
         "objects": [_object(ref, seen) for ref, seen in sorted(engine.observations().items())],
+        "writes": [_write(ref, seen) for ref, seen in sorted(engine.write_observations().items())],
         "delivery": [_delivery(snapshot) for snapshot in engine.fanout.snapshots()],
     }
 
@@ -27,10 +30,7 @@ def _object(ref: ObjectRef, seen: Observation) -> dict[str, Any]:
     return {
         "namespace": ref.namespace,
         "name": ref.name,
-        "conditions": {
-            kind: {"status": aspect.status, "reason": aspect.reason, "message": aspect.message}
-            for kind, aspect in aspects(seen).items()
-        },
+        "conditions": _conditions(aspects(seen)),
         "targets": [_target(states) for states in seen.targets],
         "dropped": [
             {"namespace": drop.pod.namespace, "pod": drop.pod.name, "reason": drop.reason, "message": drop.message}
@@ -38,6 +38,14 @@ def _object(ref: ObjectRef, seen: Observation) -> dict[str, Any]:
         ],
         "duplicates": [duplicate.message for duplicate in (plan.duplicates if plan else ())],
     }
+
+
+def _write(ref: ObjectRef, seen: WriteObservation) -> dict[str, Any]:
+    return {"namespace": ref.namespace, "name": ref.name, "conditions": _conditions(write_aspects(seen))}
+
+
+def _conditions(found: Mapping[str, Aspect]) -> dict[str, Any]:
+    return {kind: {"status": aspect.status, "reason": aspect.reason, "message": aspect.message} for kind, aspect in found.items()}
 
 
 def _target(states: list[LoopState]) -> dict[str, Any]:
@@ -76,11 +84,16 @@ def _scrape(state: LoopState) -> dict[str, Any]:
 
 
 def _delivery(snapshot: WriterSnapshot) -> dict[str, Any]:
+    write, endpoint = snapshot.key.labels
     return {
-        "endpoint": snapshot.endpoint,
+        "write": write,
+        "endpoint": endpoint,
+        "sent": snapshot.sent,
+        "dropped": snapshot.dropped,
+        "retried": snapshot.retried,
         "queueProfiles": snapshot.queue_profiles,
         "queueBytes": snapshot.queue_bytes,
-        "failingSince": _moment(snapshot.backing_off_since),
+        "failingSince": _moment(snapshot.failing_since),
         "lastError": snapshot.last_error_message,
         "lastErrorReason": snapshot.last_error_reason,
         "lastSuccess": _moment(snapshot.last_success),

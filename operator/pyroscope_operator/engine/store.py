@@ -6,38 +6,43 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pyroscope_operator.api.load import load_scrape
+from pyroscope_operator.api.kinds import KINDS, SCRAPE, WRITE, Kind
+from pyroscope_operator.api.load import load
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
+from pyroscope_operator.api.write import PyroscopeWriteSpec
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.errors import SpecError
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 
+Spec = TypeVar("Spec", PyroscopeScrapeSpec, PyroscopeWriteSpec)
 
-@dataclass(frozen=True, slots=True)
-class ScrapeObject:
-    """A PyroscopeScrape: its specification, or what is wrong with it."""
 
+@dataclass(frozen=True)
+class KnownObject(Generic[Spec]):
+    """An object of ours: its specification, or what is wrong with it."""
+
+    kind: ClassVar[Kind]
     ref: ObjectRef
     uid: str
     generation: int
     created: str
     """creationTimestamp, RFC 3339."""
-    spec: PyroscopeScrapeSpec | None
+    spec: Spec | None
     problem: SpecError | None = None
     status: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """As it was when the object was first seen: transition times are taken over from it."""
 
     @classmethod
-    def from_manifest(cls, raw: Mapping[str, Any]) -> ScrapeObject:
-        """Read a PyroscopeScrape as the API server sends it. Never raises for a wrong spec."""
+    def from_manifest(cls, raw: Mapping[str, Any]) -> Self:
+        """Read an object as the API server sends it. Never raises for a wrong spec."""
         meta = raw["metadata"]
-        spec: PyroscopeScrapeSpec | None = None
+        spec: Any = None
         problem: SpecError | None = None
         try:
-            spec = load_scrape(raw).spec
+            spec = load(cls.kind, raw).spec
         except SpecError as error:
             problem = error
         return cls(
@@ -51,27 +56,51 @@ class ScrapeObject:
         )
 
 
+class ScrapeObject(KnownObject[PyroscopeScrapeSpec]):
+    """A PyroscopeScrape."""
+
+    kind = SCRAPE
+
+
+class WriteObject(KnownObject[PyroscopeWriteSpec]):
+    """A PyroscopeWrite."""
+
+    kind = WRITE
+
+
+TYPES: Mapping[Kind, type[ScrapeObject | WriteObject]] = {SCRAPE: ScrapeObject, WRITE: WriteObject}
+
+
 class Store:
     """Objects and pods. `changed` is set whenever something that matters is different."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.objects: dict[ObjectRef, ScrapeObject] = {}
+        self.writes: dict[ObjectRef, WriteObject] = {}
         self.changed = asyncio.Event()
         self._pods: dict[str, dict[str, Pod]] = {}
         self._metrics = metrics
 
-    def put_object(self, found: ScrapeObject) -> None:
-        before = self.objects.get(found.ref)
-        # A change of status or metadata alone changes nothing here: we write status ourselves.
-        if before is None or (before.uid, before.generation) != (found.uid, found.generation):
-            self.objects[found.ref] = found
-            self._touch()
+    def of_kind(self, kind: Kind) -> Mapping[ObjectRef, ScrapeObject | WriteObject]:
+        """The objects of a kind."""
+        return self.objects if kind is SCRAPE else self.writes
 
-    def remove_object(self, ref: ObjectRef, uid: str | None = None) -> None:
+    def put_object(self, found: ScrapeObject | WriteObject) -> None:
+        before = self.of_kind(found.kind).get(found.ref)
+        # A change of status or metadata alone changes nothing here: we write status ourselves.
+        if before is not None and (before.uid, before.generation) == (found.uid, found.generation):
+            return
+        if isinstance(found, ScrapeObject):
+            self.objects[found.ref] = found
+        else:
+            self.writes[found.ref] = found
+        self._touch()
+
+    def remove_object(self, ref: ObjectRef, uid: str | None = None, kind: Kind = SCRAPE) -> None:
         """Forget an object; with `uid`, only if it is still that one."""
-        found = self.objects.get(ref)
+        found = self.of_kind(kind).get(ref)
         if found is not None and uid in {None, found.uid}:
-            del self.objects[ref]
+            (self.objects if kind is SCRAPE else self.writes).pop(ref)
             self._touch()
 
     def put_pod(self, pod: Pod) -> None:
@@ -99,10 +128,11 @@ class Store:
     def pod_uids(self) -> dict[ObjectRef, str]:
         return {ObjectRef(pod.namespace, pod.name): pod.uid for pod in self.pods_in(None)}
 
-    def object_uids(self) -> dict[ObjectRef, str]:
-        return {ref: found.uid for ref, found in self.objects.items()}
+    def object_uids(self, kind: Kind = SCRAPE) -> dict[ObjectRef, str]:
+        return {ref: found.uid for ref, found in self.of_kind(kind).items()}
 
     def _touch(self) -> None:
-        self._metrics.objects.set(len(self.objects))
+        for kind in KINDS:
+            self._metrics.objects.labels(kind.name).set(len(self.of_kind(kind)))
         self._metrics.pods.set(sum(map(len, self._pods.values())))
         self.changed.set()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 from pyroscope_operator.api.unbuilt import unbuilt
 from pyroscope_operator.discovery import selector
+from pyroscope_operator.engine.access import credentials
 from pyroscope_operator.engine.store import ScrapeObject
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.endpoint import FLAGS
 
 PRIVILEGED = {"spec.namespaceSelector": "other namespaces", "spec.staticTargets": "targets that are no pods"}
 """What only objects in privileged namespaces may have: JSON path → in words."""
+CROSSING = "credentials are not sent to pods of other namespaces"
 _MAX_MESSAGE = 1024
+_WRITE_NOT_FOUND = "WriteNotFound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,10 @@ class Policy:
     """Objects here may look at other namespaces and name static targets; None: all may."""
     body_limit: int
     """Bytes of a profile, at most, compressed and uncompressed."""
+    cross_namespace_credentials: bool = False
+    """Whether pods of other namespaces may see the credentials of an object."""
+    default_write: ObjectRef | None = FLAGS
+    """Where the profiles of objects without forwardTo go: the flags' write, or a PyroscopeWrite; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +44,41 @@ class Verdict:
         return self.reason == "Accepted"
 
 
-def judge(found: ScrapeObject, policy: Policy) -> Verdict:
-    """The verdict on one object; a reason of the Accepted condition and a text with the fix."""
+ACCEPTED = Verdict("Accepted", "the object is valid")
+
+
+def invalid(message: str) -> Verdict:
+    """The verdict on an object whose spec is wrong."""
+    return Verdict("InvalidSpec", message if len(message) <= _MAX_MESSAGE else message[: _MAX_MESSAGE - 1] + "…")
+
+
+def judge(found: ScrapeObject, policy: Policy, writes: Container[ObjectRef] = ()) -> Verdict:
+    """The verdict on a PyroscopeScrape; a reason of the Accepted condition and a text with the fix.
+
+    `writes` are the PyroscopeWrites that exist.
+    """
     if found.spec is None:
-        message = found.problem.message if found.problem else "the object is invalid"
-        return Verdict("InvalidSpec", message if len(message) <= _MAX_MESSAGE else message[: _MAX_MESSAGE - 1] + "…")
+        return invalid(found.problem.message if found.problem else "the object is invalid")
     if missing := unbuilt(found.spec):
         return Verdict("NotImplemented", f"this release can't do {', '.join(missing)} yet: remove it from the object")
-    return _permitted(found.spec, found.ref.namespace, policy) or Verdict("Accepted", "the object is valid")
+    own = found.ref.namespace
+    return _permitted(found.spec, own, policy) or _written(found.spec.writes(own), policy.default_write, writes) or ACCEPTED
+
+
+def _written(names: Sequence[ObjectRef], default: ObjectRef | None, writes: Container[ObjectRef]) -> Verdict | None:
+    """Whether there is where the profiles are to go."""
+    if missing := [str(write) for write in names if write not in writes]:
+        return Verdict(
+            _WRITE_NOT_FOUND, f"spec.forwardTo: there is no PyroscopeWrite {', '.join(missing)}: create it or rename it"
+        )
+    if names or default == FLAGS:
+        return None
+    if default is None:
+        return Verdict(_WRITE_NOT_FOUND, "no default write: set spec.forwardTo or the operator's --pyroscope-url")
+    if default not in writes:
+        message = f"no default write: set spec.forwardTo, or create the PyroscopeWrite {default} (operator setting defaultWrite)"
+        return Verdict(_WRITE_NOT_FOUND, message)
+    return None
 
 
 def privileged_fields(spec: PyroscopeScrapeSpec, own: str) -> list[str]:
@@ -50,14 +87,26 @@ def privileged_fields(spec: PyroscopeScrapeSpec, own: str) -> list[str]:
     return ["spec.namespaceSelector"] * elsewhere + ["spec.staticTargets"] * bool(spec.static_targets)
 
 
+def crossing_credentials(spec: PyroscopeScrapeSpec, own: str) -> list[str]:
+    """JSON paths of credentials that pods of other namespaces than `own` would see; static targets are its own choice."""
+    crossing = spec.selector is not None and selector.namespaces(spec, own) != frozenset({own})
+    return credentials(spec) if crossing else []
+
+
 def _permitted(spec: PyroscopeScrapeSpec, own: str, policy: Policy) -> Verdict | None:
     privileged = policy.privileged_namespaces
-    if privileged is None or own in privileged:
-        return None
-    for path in privileged_fields(spec, own):
-        return Verdict(
-            "NamespaceNotAllowed",
-            f"{path}: {PRIVILEGED[path]} are for objects in privileged namespaces; "
-            f"{own!r} is none of them (operator setting privilegedNamespaces)",
-        )
+    if privileged is not None and own not in privileged:
+        for path in privileged_fields(spec, own):
+            return Verdict(
+                "NamespaceNotAllowed",
+                f"{path}: {PRIVILEGED[path]} are for objects in privileged namespaces; "
+                f"{own!r} is none of them (operator setting privilegedNamespaces)",
+            )
+    if not policy.cross_namespace_credentials:
+        for path in crossing_credentials(spec, own):
+            return Verdict(
+                "NamespaceNotAllowed",
+                f"{path}: {CROSSING}: remove spec.namespaceSelector, or have the administrator allow it "
+                "(operator setting crossNamespaceCredentials)",
+            )
     return None

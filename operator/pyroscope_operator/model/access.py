@@ -74,11 +74,13 @@ class Access:
     So it is where a tenant names the other side.  Proxies that are named by URL and the
     `token_url` are always guarded.
     """
+    credentials: str = field(default="", compare=False)
+    """JSON paths of the fields that the credentials come from, for messages."""
 
     def elsewhere(self) -> Access:
         """For a redirect to another host: no credentials, no client certificate, no headers; and guarded."""
         tls = replace(self.tls, cert=None, key=None, server_name=None)
-        return replace(self, authorization=None, oauth2=None, headers=(), tls=tls, guarded=True)
+        return replace(self, authorization=None, oauth2=None, headers=(), tls=tls, guarded=True, credentials="")
 
     @property
     def has_credentials(self) -> bool:

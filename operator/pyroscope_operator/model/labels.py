@@ -11,6 +11,9 @@ NAME = "__name__"
 DELTA = "__delta__"
 """`"false"` tells Pyroscope that the profile is already a difference."""
 
+PROTECTED = frozenset({"namespace", "service_name", "job", "instance"})
+"""Labels that say whose profile it is: external labels never override them."""
+
 _UNSAFE = re.compile(r"[^a-zA-Z0-9_]")
 
 

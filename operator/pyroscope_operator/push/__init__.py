@@ -5,6 +5,10 @@
                                   ▼                   ▼
                             DeliveryBook ◄── outcome ◄── answer
 
+A write is a set of endpoints: what a PyroscopeWrite says, or the operator's flags
+(`endpoint.FLAGS`).  `Fanout.sync` is told which there are; everything is kept by
+`endpoint.EndpointKey`, write and endpoint.  `memory` bounds all queues together.
+
 `answer` reads what the server said, `outcome` decides what that means for every
 profile of the batch; both are pure.  `writer` acts.
 """

@@ -12,7 +12,16 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, Rejected, RequestTooLarge, RetryLater
+from pyroscope_operator.errors import (
+    OutcomeUnknown,
+    PartlyFailed,
+    PushError,
+    Rejected,
+    RequestTooLarge,
+    RetryLater,
+    Unauthenticated,
+)
+from pyroscope_operator.transport.faults import ACCESS_REASONS
 
 UNREACHABLE = "Unreachable"
 CONNECTION_FAILED = "ConnectionFailed"
@@ -22,13 +31,16 @@ UNEXPECTED_ANSWER = "UnexpectedAnswer"
 RATE_LIMITED = "RateLimited"
 SERVER_ERROR = "ServerError"
 REJECTED = "Rejected"
+REDIRECTED = "Redirected"
 
-ENDPOINT_DOWN = frozenset({UNREACHABLE, CONNECTION_FAILED, DEADLINE_EXCEEDED, UNAVAILABLE, UNEXPECTED_ANSWER})
+NEVER_SENT = ACCESS_REASONS | {UNREACHABLE}
+"""Reasons of RetryLater that no profile can have caused: nothing of it left this machine."""
+ENDPOINT_DOWN = NEVER_SENT | {CONNECTION_FAILED, DEADLINE_EXCEEDED, UNAVAILABLE, UNEXPECTED_ANSWER}
 """Reasons of RetryLater that tell of the endpoint and not of what was sent."""
 
 _REFUSALS = {401: "Unauthorized", 403: "Unauthorized", 404: "NotFound", 405: "NotFound", 501: "NotFound"}
 
-ENDPOINT_REFUSES = frozenset({*_REFUSALS.values(), "Redirected"})
+ENDPOINT_REFUSES = frozenset({*_REFUSALS.values(), REDIRECTED})
 """Reasons of Rejected that tell of the endpoint's configuration and not of what was sent."""
 
 _CODES = frozenset(
@@ -116,8 +128,9 @@ def _of_one(answer: Answer, error: _ConnectError | None, message: str, retry_on_
     """What the answer means for a request, or part of it, that certainly failed."""
     reason = _retry_reason(answer.status, error.code if error else "")
     if reason is None:
-        default = "Redirected" if 300 <= answer.status < 400 else REJECTED
-        return Rejected(_REFUSALS.get(answer.status, default), message)
+        default = REDIRECTED if 300 <= answer.status < 400 else REJECTED
+        kind = Unauthenticated if answer.status == 401 else Rejected
+        return kind(_REFUSALS.get(answer.status, default), message)
     if reason == RATE_LIMITED and not retry_on_429:
         return Rejected(RATE_LIMITED, message)
     return RetryLater(reason, message, answer.retry_after)

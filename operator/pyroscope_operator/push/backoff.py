@@ -34,6 +34,10 @@ class Backoff:
         self._failures = 0
         self._until = 0.0
 
+    def rebound(self, lowest: float, highest: float) -> None:
+        """Other bounds for the waits to come."""
+        self._lowest, self._highest = lowest, highest
+
     def failed(self, retry_after: float | None = None) -> float:
         """One more failure; returns the seconds to wait from now on.
 

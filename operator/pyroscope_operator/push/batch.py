@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 
 from pyroscope_operator._proto.push_pb2 import PushRequest, RawProfileSeries, RawSample
 from pyroscope_operator._proto.types_pb2 import LabelPair
-from pyroscope_operator.model.labels import Labels
+from pyroscope_operator.model.labels import PROTECTED, Labels
 from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.model.ref import ObjectRef
-
-PROTECTED = frozenset({"namespace", "service_name", "job", "instance"})
-"""Labels that say whose profile it is: external labels never override them."""
 
 OVERHEAD = 512
 """Bytes that an entry takes besides its data: 200 to 650, as measured with bodies of 300 B to 30 kB.

@@ -10,10 +10,12 @@ from contextlib import suppress
 import httpx
 
 from pyroscope_operator import __version__
-from pyroscope_operator.errors import RetryLater
-from pyroscope_operator.push.answer import CONNECTION_FAILED, DEADLINE_EXCEEDED, UNREACHABLE, Answer, verdict
+from pyroscope_operator.errors import AccessError, Rejected, RetryLater
+from pyroscope_operator.push.answer import CONNECTION_FAILED, DEADLINE_EXCEEDED, REDIRECTED, UNREACHABLE, Answer, verdict
 from pyroscope_operator.push.backoff import parse_retry_after
 from pyroscope_operator.push.endpoint import WriteEndpoint
+from pyroscope_operator.push.hop import MAX_REDIRECTS, REDIRECTS, Hop
+from pyroscope_operator.transport.clients import TransportFor
 from pyroscope_operator.transport.faults import NETWORK_ERRORS, cause, never_connected
 
 MAX_ANSWER = 64 << 10
@@ -37,22 +39,19 @@ class _Body(httpx.AsyncByteStream):
 class PushClient:
     """Connect unary `push.v1.PusherService/Push` on one endpoint.
 
-    The transport is the caller's to close.  Redirects are not followed.
+    Transports are the caller's to close.
     """
 
-    def __init__(
-        self, endpoint: WriteEndpoint, transport: httpx.AsyncBaseTransport, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, endpoint: WriteEndpoint, transport_for: TransportFor, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives unix time, which a Retry-After date is compared with."""
         self.endpoint = endpoint
-        self._transport = transport
+        self._transport_for = transport_for
         self._clock = clock
-        self._url = httpx.URL(endpoint.push_url)
+        self._start = Hop(httpx.URL(endpoint.push_url), endpoint.access)
         self._headers = httpx.Headers(
             [
-                ("Host", self._url.netloc.decode()),
                 ("User-Agent", f"pyroscope-operator/{__version__}"),
-                *endpoint.request_headers(),
+                *endpoint.tenant_header,
                 ("Content-Type", "application/proto"),
                 ("Connect-Protocol-Version", "1"),
                 ("Accept-Encoding", "identity"),
@@ -68,28 +67,45 @@ class PushClient:
         timeout = self.endpoint.remote_timeout
         try:
             async with asyncio.timeout(timeout):
-                answer = await self._exchange(body)
+                answer = await self._redirected(body)
         except TimeoutError as error:
             raise RetryLater(DEADLINE_EXCEEDED, f"no answer within {timeout:g} s") from error
+        except AccessError as error:
+            raise RetryLater(error.reason, error.message) from error
         if failure := verdict(answer, series=series, retry_on_429=self.endpoint.retry_on_429):
             raise failure
 
-    async def _exchange(self, body: bytes) -> Answer:
+    async def _redirected(self, body: bytes) -> Answer:
+        """The answer at the end of all redirects. Raises PushError, and AccessError."""
+        hop = self._start
+        for _ in range(MAX_REDIRECTS + 1):
+            answer, location = await self._exchange(hop, body)
+            if answer.status not in REDIRECTS or not self.endpoint.follow_redirects:
+                return answer
+            hop = hop.next(location)
+        raise Rejected(REDIRECTED, f"more than {MAX_REDIRECTS} redirects")
+
+    async def _exchange(self, hop: Hop, body: bytes) -> tuple[Answer, str | None]:
+        """The answer, and where it points at."""
         headers = self._headers.copy()
+        headers["Host"] = hop.url.netloc.decode()
         headers["Content-Length"] = str(len(body))
-        request = httpx.Request("POST", self._url, headers=headers, stream=_Body(body))
+        request = httpx.Request("POST", hop.url, headers=headers, stream=_Body(body))
         try:
-            response = await self._transport.handle_async_request(request)
+            response = await self._transport_for(hop.access).handle_async_request(request)
         except NETWORK_ERRORS as error:
             reason = UNREACHABLE if never_connected(error) else CONNECTION_FAILED
             raise RetryLater(reason, cause(error)) from error
+        except ValueError as error:  # of Python's own IDNA codec, for one: labels of a name have 1 to 63 characters
+            raise RetryLater(UNREACHABLE, "no valid host name") from error
         try:
             content, cut = await _read(response)
         finally:
             with suppress(*NETWORK_ERRORS):
                 await response.aclose()
         retry_after = parse_retry_after(response.headers.get("retry-after"), self._clock())
-        return Answer(response.status_code, response.headers.get("content-type", ""), retry_after, content, cut)
+        answer = Answer(response.status_code, response.headers.get("content-type", ""), retry_after, content, cut)
+        return answer, response.headers.get("location")
 
 
 async def _read(response: httpx.Response) -> tuple[bytes, bool]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from pyroscope_operator.errors import SettingsError
-from pyroscope_operator.model.access import DIRECT, Access
+from pyroscope_operator.model.access import DIRECT, Access, is_header_value
 from pyroscope_operator.model.labels import Labels
+from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.shape import LABEL_NAME
 
 PUSH_PATH = "/push.v1.PusherService/Push"
 
+FLAGS = ObjectRef("", "default")
+"""The write that the operator's flags describe; no object can have this name."""
+
+_TENANT_HEADER = "X-Scope-OrgID"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RESERVED = frozenset(
     {
@@ -30,6 +35,27 @@ _RESERVED = frozenset(
 )
 
 
+def write_name(write: ObjectRef) -> str:
+    """What a write is called in metrics: `default`, or namespace/name."""
+    return write.name if write == FLAGS else str(write)
+
+
+class EndpointKey(NamedTuple):
+    """An endpoint of a write: what queues, figures and troubles are kept for."""
+
+    write: ObjectRef
+    endpoint: str
+
+    def __str__(self) -> str:
+        """What people call it: `default`, or namespace/name/endpoint."""
+        return self.endpoint if self.write == FLAGS else f"{self.write}/{self.endpoint}".rstrip("/")
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Its labels in metrics: write and endpoint."""
+        return write_name(self.write), self.endpoint
+
+
 @dataclass(frozen=True, slots=True)
 class WriteEndpoint:
     """One Pyroscope, as the operator writes to it. All times are seconds.
@@ -41,16 +67,14 @@ class WriteEndpoint:
     url: str
     """http(s)://host[:port][/prefix]; the path of the push API is appended."""
     name: str = "default"
-    """Stands in metrics, logs and status."""
+    write: ObjectRef = FLAGS
+    """The PyroscopeWrite that it is part of."""
     tenant_id: str | None = None
     """Sent as X-Scope-OrgID."""
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """More request headers; not those that the protocol itself needs."""
-    basic_auth: tuple[str, str] | None = field(default=None, repr=False)
-    """User and password."""
-    bearer_token: str | None = field(default=None, repr=False)
-    """At most one of `basic_auth`, `bearer_token` and an Authorization header."""
     access: Access = DIRECT
+    """Credentials, headers, TLS and proxy."""
+    follow_redirects: bool = False
+    """Whether 307 and 308 are followed."""
     external_labels: Labels = field(default_factory=Labels)
     """Added to every series, see `batch.with_external`."""
     remote_timeout: float = 10.0
@@ -70,31 +94,30 @@ class WriteEndpoint:
         if not self.name:
             raise SettingsError("an endpoint needs a name")
         _check_url(self.url)
-        _check_auth(self)
+        _check_headers(self)
         if not all(LABEL_NAME.fullmatch(label) for label in self.external_labels):
             raise SettingsError(f"endpoint {self.name}: an external label has an invalid name")
-        for name, value in self.request_headers():
-            if not _TOKEN.fullmatch(name) or not (value.isascii() and value.isprintable()):
-                raise SettingsError(f"endpoint {self.name}: a header, the tenant or a credential is no valid HTTP header")
         if self.remote_timeout <= 0 or self.min_backoff <= 0 or self.max_backoff < self.min_backoff or self.max_retries < 0:
             raise SettingsError(f"endpoint {self.name}: timeout and back-off must be above 0, min ≤ max, retries not negative")
+
+    @property
+    def key(self) -> EndpointKey:
+        return EndpointKey(self.write, self.name)
 
     @property
     def push_url(self) -> str:
         """The address of the push call."""
         return self.url.rstrip("/") + PUSH_PATH
 
-    def request_headers(self) -> list[tuple[str, str]]:
-        """The headers of this endpoint alone, credentials among them."""
-        headers = list(self.headers)
-        if self.tenant_id:
-            headers.append(("X-Scope-OrgID", self.tenant_id))
-        if self.bearer_token is not None:
-            headers.append(("Authorization", f"Bearer {self.bearer_token}"))
-        if self.basic_auth is not None:
-            pair = ":".join(self.basic_auth).encode()
-            headers.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
-        return headers
+    @property
+    def tenant_header(self) -> tuple[tuple[str, str], ...]:
+        """The one header that says whose profiles these are, or none."""
+        return ((_TENANT_HEADER, self.tenant_id),) if self.tenant_id else ()
+
+    @property
+    def address(self) -> tuple[str, Access, str | None]:
+        """What decides whether requests arrive and are let in: when it changes, somebody has mended something."""
+        return self.url, self.access, self.tenant_id
 
 
 def _check_url(url: str) -> None:
@@ -110,14 +133,15 @@ def _check_url(url: str) -> None:
         raise SettingsError("the URL of an endpoint must have no credentials, query or fragment")
 
 
-def _check_auth(endpoint: WriteEndpoint) -> None:
-    names = [name.lower() for name, _ in endpoint.headers]
-    ways = [endpoint.basic_auth is not None, endpoint.bearer_token is not None, "authorization" in names]
-    if sum(ways) > 1:
+def _check_headers(endpoint: WriteEndpoint) -> None:
+    """Those of `access`, and the tenant."""
+    access, names = endpoint.access, [name.lower() for name, _ in endpoint.access.headers]
+    if "authorization" in names and (access.authorization is not None or access.oauth2 is not None):
         raise SettingsError(f"endpoint {endpoint.name}: basic auth, bearer token and an Authorization header exclude each other")
-    if endpoint.basic_auth is not None and ":" in endpoint.basic_auth[0]:
-        raise SettingsError(f"endpoint {endpoint.name}: a user name can't contain a colon")
-    if endpoint.tenant_id and "x-scope-orgid" in names:
+    if endpoint.tenant_id and _TENANT_HEADER.lower() in names:
         raise SettingsError(f"endpoint {endpoint.name}: the tenant is given twice")
     if reserved := sorted(_RESERVED.intersection(names)):
         raise SettingsError(f"endpoint {endpoint.name}: header {reserved[0]} belongs to the protocol")
+    values = [value for _, value in access.headers] + [access.authorization or "", endpoint.tenant_id or ""]
+    if not all(map(_TOKEN.fullmatch, names)) or not all(map(is_header_value, values)):
+        raise SettingsError(f"endpoint {endpoint.name}: a header, the tenant or a credential is no valid HTTP header")

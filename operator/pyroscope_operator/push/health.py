@@ -6,6 +6,7 @@ import logging
 
 from pyroscope_operator.errors import OutcomeUnknown, PushError, Rejected, RequestTooLarge
 from pyroscope_operator.push.answer import ENDPOINT_DOWN, ENDPOINT_REFUSES, RATE_LIMITED
+from pyroscope_operator.push.endpoint import EndpointKey
 
 _log = logging.getLogger(__name__)
 
@@ -16,8 +17,9 @@ _STREAK = 3
 class Health:
     """Follows the pushes to one endpoint. All times are unix seconds."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: EndpointKey) -> None:
         self._endpoint = endpoint
+        self._extra = dict(zip(("write", "endpoint"), endpoint.labels, strict=True))
         self._streak = 0
         self.failing_since: float | None = None
         self.last_success: float | None = None
@@ -29,7 +31,7 @@ class Health:
         self._streak = 0
         if self.failing_since is None:
             return
-        extra = {"endpoint": self._endpoint, "seconds": round(when - self.failing_since, 1)}
+        extra = {**self._extra, "seconds": round(when - self.failing_since, 1)}
         _log.info("endpoint %s takes profiles again", self._endpoint, extra=extra)
         self.failing_since = None
 
@@ -44,7 +46,7 @@ class Health:
         self._streak += 1
         if self.failing_since is None and (_is_endpoints(error) or self._streak >= _STREAK):
             self.failing_since = when
-            extra = {"endpoint": self._endpoint, "reason": error.reason}
+            extra = {**self._extra, "reason": error.reason}
             _log.warning("endpoint %s takes no profiles: %s", self._endpoint, error, extra=extra)
 
 

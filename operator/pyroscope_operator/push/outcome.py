@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, Rejected, RequestTooLarge, RetryLater
-from pyroscope_operator.push.answer import ENDPOINT_DOWN, RATE_LIMITED, UNREACHABLE
+from pyroscope_operator.push.answer import ENDPOINT_DOWN, NEVER_SENT, RATE_LIMITED
 from pyroscope_operator.push.batch import Entry
 
 UNKNOWN = "unknown"
@@ -93,7 +93,7 @@ def _partly(batch: list[Entry], error: PartlyFailed, max_retries: int) -> Outcom
 
 
 def _down(batch: list[Entry], error: RetryLater, max_retries: int, successes: int) -> Outcome:
-    if len(batch) > 1 or error.reason == UNREACHABLE:
+    if len(batch) > 1 or error.reason in NEVER_SENT:
         return Outcome(again=tuple(batch))
     (entry,) = batch
     others_were_taken = entry.failed_at is not None and successes > entry.failed_at

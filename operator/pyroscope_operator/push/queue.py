@@ -86,10 +86,16 @@ class Queue:
         if entry.size > self._max_bytes - self._flying_bytes:
             return [entry]
         dropped = []
-        while self.bytes + entry.size > self._max_bytes:
-            dropped.append(self._aside.drop() if self._aside else self._pop())
+        while self.bytes + entry.size > self._max_bytes and (oldest := self.drop_oldest()):
+            dropped.append(oldest)
         self._push(entry)
         return dropped
+
+    def drop_oldest(self) -> Entry | None:
+        """Takes out one of those aside, else the oldest; None if all are on their way, or there are none."""
+        if self._aside:
+            return self._aside.drop()
+        return self._pop() if self._waiting else None
 
     def take(self, count: int, size: int, *, aside: Callable[[Entry], bool], not_before: float) -> Taken:
         """Takes up to `count` entries of `size` bytes together, though at least one.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, RequestTooLarge, RetryLater
+from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, RequestTooLarge, RetryLater, Unauthenticated
 from pyroscope_operator.model.labels import Labels
-from pyroscope_operator.push.answer import ENDPOINT_REFUSES, RATE_LIMITED, UNREACHABLE
+from pyroscope_operator.push.answer import ENDPOINT_DOWN, ENDPOINT_REFUSES, NEVER_SENT, RATE_LIMITED
 from pyroscope_operator.push.backoff import Backoff
 from pyroscope_operator.push.batch import Entry, request_body
 from pyroscope_operator.push.client import PushClient
@@ -25,6 +28,15 @@ MAX_AGE = 55 * 60.0
 """Seconds after the scrape beyond which a profile is not sent: Pyroscope refuses it at 60 min."""
 
 
+RENEW_TIMEOUT = 5.0
+"""Seconds for a look at the Secrets, after a 401."""
+RENEW_PAUSE = 10.0
+"""Seconds between two such looks, at least."""
+
+Renew = Callable[[], Awaitable[None]]
+"""Looks after credentials now; what has changed has come to `Sender.replace` when it returns."""
+
+
 class Sender:
     """What an endpoint's answers have taught: back-off, size of batches, suspects, health."""
 
@@ -35,11 +47,14 @@ class Sender:
         ledger: Ledger,
         *,
         size: BatchSize | None = None,
+        renew: Renew | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         endpoint = client.endpoint
         self._client = client
+        self._renew = renew
+        self._renewed_at = -math.inf
         self._queue = queue
         self._ledger = ledger
         self._clock = clock
@@ -51,7 +66,18 @@ class Sender:
         self.size = size or BatchSize()
         self.backoff = Backoff(endpoint.min_backoff, endpoint.max_backoff, monotonic=monotonic)
         self.backoff_aside = Backoff(endpoint.min_backoff, endpoint.max_backoff, monotonic=monotonic)
-        self.health = Health(endpoint.name)
+        self.health = Health(endpoint.key)
+
+    def replace(self, client: PushClient) -> None:
+        """Send with this one from now on. Where the address has changed, somebody has mended it: no pause holds any more."""
+        before, now = self._client.endpoint, client.endpoint
+        self._client = client
+        for backoff in (self.backoff, self.backoff_aside):
+            backoff.rebound(now.min_backoff, now.max_backoff)
+            if now.address != before.address:
+                backoff.reset()
+        if now.url != before.url:
+            self.size = BatchSize()
 
     def delay_aside(self) -> float | None:
         """Seconds until a profile that stands aside is due; None if there is none."""
@@ -81,11 +107,19 @@ class Sender:
         self.last_was_aside = aside
         if not batch:
             return
+        client = self._client
         try:
-            error = await self._attempt(batch)
+            error = await self._attempt(client, batch)
+            if isinstance(error, Unauthenticated) and await self._has_new_credentials(client):
+                client = self._client
+                batch = [replace(entry, attempts=entry.attempts + 1) for entry in batch]
+                error = await self._attempt(client, batch)
         except BaseException:
             self._queue.give_back(replace(entry, attempts=entry.attempts + 1) for entry in batch)
             raise
+        if error is not None and client.endpoint.address != self._client.endpoint.address and _is_addresses(error):
+            self._queue.give_back(replace(entry, attempts=entry.attempts + 1) for entry in batch)
+            return
         self._settle(batch, error, aside)
 
     def _take(self, aside: bool) -> Taken:
@@ -99,10 +133,19 @@ class Sender:
             not_before=not_before,
         )
 
-    async def _attempt(self, batch: list[Entry]) -> PushError | None:
+    async def _has_new_credentials(self, client: PushClient) -> bool:
+        """Whether those that were refused have been replaced meanwhile; that is looked after before anything is given up."""
+        if self._renew is not None and self._monotonic() - self._renewed_at >= RENEW_PAUSE:
+            self._renewed_at = self._monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_TIMEOUT):
+                    await self._renew()
+        return self._client.endpoint.address != client.endpoint.address
+
+    async def _attempt(self, client: PushClient, batch: list[Entry]) -> PushError | None:
         body, start, error = request_body(batch), self._monotonic(), None
         try:
-            await self._client.push(body, series=len(batch))
+            await client.push(body, series=len(batch))
         except PushError as failure:
             error = failure
         self._ledger.pushed(batch, self._monotonic() - start, len(body), error)
@@ -175,10 +218,10 @@ class Sender:
                 self.size.too_large(len(batch), sum(entry.size for entry in batch))
             case OutcomeUnknown():
                 if not self.size.careful:
-                    extra = {"endpoint": self._client.endpoint.name, "profiles": len(batch)}
+                    extra = {"endpoint": str(self._client.endpoint.key), "profiles": len(batch)}
                     _log.warning("parts of a batch were refused, profiles now go one by one: %s", error, extra=extra)
                 self.size.ambiguous()
-            case RetryLater(reason=reason) if reason not in {RATE_LIMITED, UNREACHABLE}:
+            case RetryLater(reason=reason) if reason not in NEVER_SENT | {RATE_LIMITED}:
                 self.size.failed(len(batch))
 
     def _suspect(self, batch: list[Entry], error: PushError, outcome: Outcome) -> None:
@@ -199,3 +242,8 @@ class Sender:
             self._ledger.waiting(self._queue.sources(), error)
         else:
             self._ledger.refused((*outcome.again, *outcome.later, *outcome.aside), error)
+
+
+def _is_addresses(error: PushError) -> bool:
+    """Whether `error` is the fault of where the request went, or with what, and not of what it carried."""
+    return error.reason in ENDPOINT_DOWN | ENDPOINT_REFUSES

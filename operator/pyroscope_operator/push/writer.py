@@ -19,9 +19,11 @@ from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.push.batch import Entry, encode, with_external
 from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.delivery import QUEUE_FULL, DeliveryBook
+from pyroscope_operator.push.endpoint import EndpointKey
 from pyroscope_operator.push.ledger import Ledger
+from pyroscope_operator.push.memory import QueueMemory
 from pyroscope_operator.push.queue import Queue
-from pyroscope_operator.push.sender import Sender
+from pyroscope_operator.push.sender import Renew, Sender
 from pyroscope_operator.push.shape import Limits, refusal
 from pyroscope_operator.push.sizing import BatchSize
 
@@ -34,6 +36,8 @@ MAX_LINGER = 1.0
 
 SHUTDOWN = "Shutdown"
 """Reason of drops: the process ended before the profile was taken."""
+ENDPOINT_REMOVED = "EndpointRemoved"
+"""Reason of drops: the endpoint was taken out of its write before the profile was taken."""
 
 _SOON = 0.001
 
@@ -42,10 +46,16 @@ _SOON = 0.001
 class WriterSnapshot:
     """An `EndpointWriter` at one moment. Times are unix seconds."""
 
-    endpoint: str
+    key: EndpointKey
+    sent: int
+    dropped: int
+    retried: int
+    """Requests that were sent again."""
     queue_profiles: int
     queue_bytes: int
-    backing_off_since: float | None
+    overflowing: bool
+    """There was no room for a profile, and there still is not much."""
+    failing_since: float | None
     """Since when the endpoint has taken nothing; None while it does."""
     last_error_reason: str | None
     """Of the last push that failed, even if others were taken since."""
@@ -67,36 +77,60 @@ class EndpointWriter:
         book: DeliveryBook,
         *,
         queue_bytes: int = QUEUE_BYTES,
+        memory: QueueMemory | None = None,
+        renew: Renew | None = None,
         limits: Limits | None = None,
         size: BatchSize | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.endpoint = client.endpoint
+        self._memory = memory or QueueMemory()
         self._limits = limits or Limits()
         self._monotonic = monotonic
         self._queue = Queue(queue_bytes)
-        self._ledger = Ledger(self.endpoint.name, metrics, book, clock)
-        self._sender = Sender(client, self._queue, self._ledger, size=size, clock=clock, monotonic=monotonic)
+        self._ledger = Ledger(self.key, metrics, book, clock)
+        self._sender = Sender(client, self._queue, self._ledger, size=size, renew=renew, clock=clock, monotonic=monotonic)
         self._overflowing = False
         self._wake = asyncio.Event()
         self._stop_at: float | None = None
+        self._left = SHUTDOWN
         self._running: asyncio.Timeout | None = None
         self._ended = asyncio.Event()
+        self._memory.join(self)
         self._ledger.show(self._queue)
+
+    @property
+    def key(self) -> EndpointKey:
+        return self.endpoint.key
+
+    @property
+    def held(self) -> int:
+        """Bytes in the queue."""
+        return self._queue.bytes
 
     def snapshot(self) -> WriterSnapshot:
         """For status and the web page."""
-        health = self._sender.health
+        health, figures = self._sender.health, self._ledger.figures
         return WriterSnapshot(
-            endpoint=self.endpoint.name,
+            key=self.key,
+            sent=figures.sent,
+            dropped=figures.dropped,
+            retried=figures.retried,
             queue_profiles=len(self._queue),
             queue_bytes=self._queue.bytes,
-            backing_off_since=health.failing_since,
+            overflowing=self._is_tight(),
+            failing_since=health.failing_since,
             last_error_reason=health.last_error.reason if health.last_error else None,
             last_error_message=health.last_error.message if health.last_error else None,
             last_success=health.last_success,
         )
+
+    def update(self, client: PushClient) -> None:
+        """Write to the same endpoint in another way; what is queued stays, with the labels that it has."""
+        self.endpoint = client.endpoint
+        self._sender.replace(client)
+        self._wake.set()
 
     def put(self, profile: Profile) -> None:
         """Queues `profile`. Never blocks, never raises: what can't be sent is counted as dropped."""
@@ -104,20 +138,38 @@ class EndpointWriter:
         if refused := refusal(profile, labels, self._limits):
             self._ledger.dropped(profile.source, profile.labels, refused.reason, refused.message)
         elif self._ended.is_set():
-            self._ledger.dropped(profile.source, profile.labels, SHUTDOWN, "came after the end")
+            self._ledger.dropped(profile.source, profile.labels, self._left, "came after the end")
         else:
             self._enqueue(encode(profile, labels, self._monotonic()))
 
     def _enqueue(self, entry: Entry) -> None:
         overflow = self._queue.put(entry)
         for old in overflow:
-            self._ledger.dropped(old.source, old.series, QUEUE_FULL, "no room, the oldest went")
-        if overflow and not self._overflowing:
-            _log.warning("the queue of endpoint %s is full", self.endpoint.name, extra={"endpoint": self.endpoint.name})
-        self._overflowing = bool(overflow) or (self._overflowing and not self._queue.half_empty)
+            self._overflow(old, "no room, the oldest went")
+        self._overflowing = bool(overflow) or self._is_tight()
+        self._memory.added(entry.size)
         self._ledger.show(self._queue)
         if self._queue.waiting == 1 or self._is_enough():
             self._wake.set()
+
+    def give_way(self) -> int:
+        """Drops the oldest for the sake of all queues; returns its bytes, 0 when there is nothing to drop."""
+        old = self._queue.drop_oldest()
+        if old is None:
+            return 0
+        self._overflow(old, "no room in all queues together, the oldest of the largest went")
+        self._ledger.show(self._queue)
+        return old.size
+
+    def _is_tight(self) -> bool:
+        """Whether it has overflowed and may do so again soon."""
+        return self._overflowing and not (self._queue.half_empty and self._memory.is_roomy)
+
+    def _overflow(self, old: Entry, message: str) -> None:
+        self._ledger.dropped(old.source, old.series, QUEUE_FULL, message)
+        if not self._overflowing:
+            _log.warning("the queue of endpoint %s is full", self.key, extra={"endpoint": str(self.key)})
+        self._overflowing = True
 
     async def run(self) -> None:
         """Sends until `drain` has brought it to an end, or until it is cancelled.
@@ -140,14 +192,15 @@ class EndpointWriter:
             if self._stop_at is not None:
                 self._end()
 
-    async def drain(self, grace: float) -> None:
+    async def drain(self, grace: float, *, left: str = SHUTDOWN) -> None:
         """Sends what is queued without waiting for more, and ends `run`; takes at most `grace` seconds.
 
         That long only if the endpoint fails: a series that is never taken must not delay every
-        restart.  What is left then is dropped and counted.  If `run` was cancelled before, its
-        work is done here.
+        restart.  What is left then is dropped and counted, with the reason `left`.  If `run` was
+        cancelled before, its work is done here.
         """
         if self._stop_at is None:
+            self._left = left
             self._stop_at = asyncio.get_running_loop().time() + grace
             self._sender.drain()
             self._wake.set()
@@ -158,9 +211,17 @@ class EndpointWriter:
 
     def _end(self) -> None:
         for entry in self._queue.clear():
-            self._ledger.dropped(entry.source, entry.series, SHUTDOWN, "not delivered before the end")
+            self._ledger.dropped(entry.source, entry.series, self._left, "not delivered before the end")
         self._ledger.show(self._queue)
+        self._memory.leave(self)
         self._ended.set()
+
+    def close(self, *, forget: bool = True) -> None:
+        """Ends it at once: what is queued is dropped. With `forget` the troubles of its profiles end, too."""
+        self._left = ENDPOINT_REMOVED
+        self._end()
+        if forget:
+            self._ledger.close()
 
     async def _due(self) -> bool:
         """Waits until there is something to send; False if there never will be."""

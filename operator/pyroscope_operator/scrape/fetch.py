@@ -7,7 +7,8 @@ what httpx's client adds, and it costs more than the request (docs/design.md).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -16,15 +17,21 @@ import httpx
 
 from pyroscope_operator import __version__
 from pyroscope_operator.errors import AccessError, FetchError
-from pyroscope_operator.model.target import Scrape
+from pyroscope_operator.model.access import Access
+from pyroscope_operator.model.target import STATIC, Scrape
 from pyroscope_operator.scrape.room import Claim
 from pyroscope_operator.transport.clients import TransportFor
-from pyroscope_operator.transport.faults import NETWORK_ERRORS, cause
+from pyroscope_operator.transport.faults import NETWORK_ERRORS, Truncated, cause
 
 USER_AGENT = f"pyroscope-operator/{__version__}"
+UNAUTHORIZED = "Unauthorized"
 _MAX_REDIRECTS = 10
+_REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_HOST = re.compile(rb"[A-Za-z0-9_.:-]+")
 _NO_URL = "the target redirects to no valid URL"
+_LOST = "the connection ended without an answer"
+_TRUNCATED = "the connection ended before the body did"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +81,17 @@ class Fetcher:
             raise _translated(error) from error
 
     async def _follow(self, request: httpx.Request, scrape: Scrape, claim: Claim) -> Answer:
-        transport = self._transport_for(scrape.access)
+        access = scrape.access
         for _ in range(_MAX_REDIRECTS + 1):
-            response = await transport.handle_async_request(request)
+            response = await self._transport_for(access).handle_async_request(request)
             try:
                 location = response.headers.get("location")
                 if response.status_code in _REDIRECTS and location and scrape.follow_redirects:
-                    request = _redirected(request, location)
+                    following = _redirected(request, location, scrape)
+                    request, access = following, _access_for(following, request, access)
                     continue
+                if response.status_code in _REFUSALS:
+                    raise _refused(response.status_code, scrape, access)
                 encoded = _is_encoded(response)
                 return Answer(await _read(response, scrape.body_limit, claim), encoded)
             finally:
@@ -89,15 +99,41 @@ class Fetcher:
         raise FetchError("TooManyRedirects", f"more than {_MAX_REDIRECTS} redirects")
 
 
-def _redirected(request: httpx.Request, location: str) -> httpx.Request:
-    """The next request; a target must not aim the operator at other hosts."""
+def _redirected(request: httpx.Request, location: str, scrape: Scrape) -> httpx.Request:
+    """The next request; a pod must not aim the operator at other hosts. Static targets are named by who may."""
     try:
         url = request.url.join(location)
     except httpx.InvalidURL as error:
         raise FetchError("RedirectRefused", _NO_URL) from error
-    if url.host != request.url.host or url.scheme not in {"http", "https"}:
+    if not _HOST.fullmatch(url.raw_host) or url.scheme not in {"http", "https"}:
+        raise FetchError("RedirectRefused", _NO_URL)
+    if url.host != request.url.host and scrape.target.pod_uid != STATIC:
         raise FetchError("RedirectRefused", "the target redirects to another host")
-    return _get(url)
+    return _get(url.copy_with(userinfo=b""))
+
+
+def _access_for(following: httpx.Request, request: httpx.Request, access: Access) -> Access:
+    """How a redirect is followed. Credentials that were once left behind don't come back, wherever it leads then."""
+    if following.url.host != request.url.host:
+        return access.elsewhere()
+    if (request.url.scheme, following.url.scheme) == ("https", "http"):  # the same host, but everybody may listen
+        return replace(access.elsewhere(), guarded=access.guarded)
+    return access
+
+
+def _refused(status: int, scrape: Scrape, access: Access) -> FetchError:
+    """The target answers 401 or 403."""
+    unauthorized = status == HTTPStatus.UNAUTHORIZED
+    reason = UNAUTHORIZED if unauthorized else "Forbidden"
+    if access.has_credentials:
+        verb = "accept" if unauthorized else "permit it with"
+        what = f"the target does not {verb} {access.credentials or 'the credentials'}"
+    elif scrape.access.has_credentials:
+        what = "the target redirects to where no credentials are sent, and they are asked for there"
+    else:
+        verb = "asks for" if unauthorized else "forbids it without"
+        what = f"the target {verb} credentials, and the object has none"
+    return FetchError(reason, f"{what} (HTTP status {status})")
 
 
 def _is_encoded(response: httpx.Response) -> bool:
@@ -131,12 +167,24 @@ def _translated(error: Exception) -> FetchError:
         case aiohttp.InvalidURL():  # our own URLs are valid
             return FetchError("RedirectRefused", _NO_URL)
         case aiohttp.ClientPayloadError():
-            return FetchError("Truncated", "the connection ended before the body did")
+            return FetchError("Truncated", _TRUNCATED)
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientConnectionResetError():
-            return FetchError("ConnectionLost", "the connection ended without an answer")
-        case aiohttp.ClientConnectionError() | OSError():
-            return FetchError("ConnectionLost", f"the connection ended without an answer: {cause(source)}")
-    return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(_innermost(source)).__name__})")
+            return FetchError("ConnectionLost", _LOST)
+        case aiohttp.ClientConnectionError() | OSError() if not isinstance(error, httpx.NetworkError):
+            return FetchError("ConnectionLost", f"{_LOST}: {cause(source)}")
+    return _of_httpcore(error)
+
+
+def _of_httpcore(error: Exception) -> FetchError:
+    """The same for what comes from HTTP/2 and from behind a proxy."""
+    match error:
+        case httpx.ConnectError():
+            return FetchError("ConnectFailed", f"cannot connect: {cause(error)}")
+        case Truncated():
+            return FetchError("Truncated", _TRUNCATED)
+        case httpx.NetworkError():
+            return FetchError("ConnectionLost", _LOST)
+    return FetchError("InvalidHTTP", f"the answer is not valid HTTP ({type(_innermost(error)).__name__})")
 
 
 def _innermost(error: BaseException) -> BaseException:

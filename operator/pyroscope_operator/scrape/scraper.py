@@ -10,12 +10,13 @@ from functools import partial
 from pyroscope_operator.errors import FetchError, ProfileError, ScrapeError
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.profile import Profile, Sink
+from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.pprof import core
 from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.pprof.gunzip import decompress, stated_size
 from pyroscope_operator.pprof.prepare import Prepared, Skipped, prepare
-from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
+from pyroscope_operator.scrape.fetch import UNAUTHORIZED, Answer, Fetcher, request_for
 from pyroscope_operator.scrape.health import Health
 from pyroscope_operator.scrape.room import Claim, Room
 from pyroscope_operator.scrape.workers import Cost, Workers
@@ -43,6 +44,8 @@ class Context:
     """Do the work on large profiles."""
     clock: Callable[[], float]
     """Unix time in seconds."""
+    unauthorized: Callable[[ObjectRef], None] = lambda _: None
+    """Called when a target has not accepted the credentials of this object."""
 
 
 class Scraper:
@@ -179,6 +182,8 @@ class Scraper:
         ended = max(started, self._context.clock())
         if (self.health.up, self.health.reason) != (False, error.reason):
             _LOG.warning("scrape failed: %s", error, extra=_names(scrape))
+        if error.reason == UNAUTHORIZED:
+            self._context.unauthorized(scrape.source)
         self.health = self.health.failed(started, ended, error)
         self._observe(scrape, error.reason, ended - started)
 

@@ -1,8 +1,17 @@
 """HTTP as a client: how requests reach the other side.
 
-    clients.py      one transport for each way (`model.access.Access`), shared by all who go it
+    clients.py      one transport for each way (`model.access.Access`); adds headers, credentials and tokens
+    token.py        OAuth 2.0 tokens
+    proxy.py        which proxy a request goes through
+    lane.py         connections that are made alike, shared: chooses between aiohttp and httpcore
     plain.py        httpx's interface over aiohttp: direct connections, HTTP/1.1
-    connection.py   a connection of it that takes one answer to each request, and little else
+    exchange.py     HTTP over httpcore's protocols: HTTP/2, and whatever goes through a proxy
+    tunnel.py       what is said to a proxy first
+    wire.py         the bytes of a connection of httpcore's, counted and bounded
+    tls.py          SSLContexts, and what of TlsSettings can't be used
+    sockets.py      sockets: counted, bounded, and only where they may lead
+    destination.py  which addresses that is
+    connection.py   a connection of aiohttp's that takes one answer to each request, and little else
     faults.py       what went wrong, in words of this machine
     loop.py         the operator's event loop
 

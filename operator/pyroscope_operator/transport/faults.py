@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import ssl
 
 import aiohttp
+import httpcore
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
+
+from pyroscope_operator.errors import AccessError
 
 NETWORK_ERRORS = (httpx.HTTPError, aiohttp.ClientError, HttpProcessingError, OSError)
 """All that a transport raises when no usable answer came, `AccessError` aside.
@@ -44,8 +48,57 @@ ACCESS_REASONS = frozenset(
 )
 """Reasons of AccessError."""
 
+_OUR_CERTIFICATE = re.compile(r"ALERT_(CERTIFICATE|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
+"""Alerts of the other side, as OpenSSL names them; in TLS 1.3 they come instead of the answer."""
+
 _TLS_ERRORS = (ssl.SSLError, aiohttp.ClientSSLError)
 """OSErrors whose number is none of the system's."""
+
+
+class Refusal(OSError):
+    """No connection is made, on purpose. An OSError, so that those who connect take it for a failure like others."""
+
+    def __init__(self, error: AccessError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Truncated(httpx.ReadError):
+    """The connection ended within the body."""
+
+
+def access_error(error: BaseException) -> AccessError | None:
+    """The AccessError that `error`, one of NETWORK_ERRORS, amounts to, if any."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, Refusal):
+            return AccessError(seen.error.reason, seen.error.message)
+        if isinstance(seen, ssl.SSLError) and (words := _tls(seen)):
+            return AccessError(_tls_reason(seen), words)
+        if isinstance(seen, ConnectionResetError) and seen.errno is None and never_connected(error):
+            return AccessError(TLS_FAILED, "the connection ended during the TLS handshake")  # as asyncio's TLS says it
+        seen = seen.__cause__
+    return None
+
+
+def was_cut(error: BaseException) -> bool:
+    """Whether the other side ended the connection before it answered, and we don't know why."""
+    if access_error(error) is not None:
+        return False
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, aiohttp.ServerDisconnectedError | httpcore.NetworkError):
+            return True
+        if isinstance(seen, OSError) and seen.errno in {errno.ECONNRESET, errno.EPIPE}:
+            return True
+        seen = seen.__cause__
+    return False
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if getattr(error, "verify_message", ""):
+        return CERTIFICATE_INVALID
+    return CLIENT_CERTIFICATE_REFUSED if _OUR_CERTIFICATE.search(error.reason or "") else TLS_FAILED
 
 
 def never_connected(error: BaseException) -> bool:

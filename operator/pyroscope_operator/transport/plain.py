@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from pyroscope_operator.transport.connection import BoundedConnector, PlainResponse
+from pyroscope_operator.transport.sockets import SocketFactory
 
 KEEPALIVE = 75.0
 """Seconds for which an idle connection is kept: above any usual scrape interval and
@@ -18,7 +19,9 @@ below the 2 min after which Pyroscope closes it, so that no request meets a clos
 
 
 @asynccontextmanager
-async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[httpx.AsyncBaseTransport]:
+async def open_transport(
+    ssl_context: ssl.SSLContext | None = None, make_socket: SocketFactory | None = None
+) -> AsyncIterator[httpx.AsyncBaseTransport]:
     """A transport that is properly closed at the end.
 
     `ssl_context` None: the usual authorities (SSL_CERT_FILE is honoured).  Proxies are
@@ -27,7 +30,7 @@ async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIter
     """
     context = ssl_context or httpx.create_ssl_context()
     session = aiohttp.ClientSession(
-        connector=BoundedConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=context),
+        connector=BoundedConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=context, socket_factory=make_socket),
         response_class=PlainResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
@@ -36,3 +39,8 @@ async def open_transport(ssl_context: ssl.SSLContext | None = None) -> AsyncIter
     )
     async with session:
         yield AiohttpTransport(verify=context, client=session)
+
+
+def open_plain(make_socket: SocketFactory) -> AbstractAsyncContextManager[httpx.AsyncBaseTransport]:
+    """The same for http:// only: its TLS trusts nobody, and costs nothing."""
+    return open_transport(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), make_socket)

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
-from cases import CASES, INVALID, MODEL_ONLY, VALID, Case
+from cases import ALL, CASES, INVALID, MODEL_ONLY, VALID, WRITE_INVALID, WRITE_MODEL_ONLY, WRITE_VALID, WRITES, Case
 
 from pyroscope_operator.api import crd
-from pyroscope_operator.api.load import MAX_PROBLEMS, load_scrape
+from pyroscope_operator.api.kinds import KINDS, SCRAPE, Kind, kind_meant, kind_named
+from pyroscope_operator.api.load import MAX_PROBLEMS, load, load_scrape, load_write
 from pyroscope_operator.errors import SpecError
 
 EXAMPLES = Path(__file__).parents[3] / "docs/examples"
@@ -18,16 +19,18 @@ ALTERNATIVES = {"basicAuth", "authorization", "bearerTokenSecret", "maxTargets"}
 
 def problems(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     with pytest.raises(SpecError) as caught:
-        load_scrape(manifest)
+        load(kind_meant(manifest.get("kind")) or SCRAPE, manifest)
     return [(problem.path, problem.message) for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("case", VALID, ids=str)
+@pytest.mark.parametrize("case", VALID + WRITE_VALID, ids=str)
 def test_valid(case: Case) -> None:
-    assert load_scrape(case.manifest()).ref == ("default", "case")
+    kind = kind_named(case.kind)
+    assert kind is not None
+    assert load(kind, case.manifest()).ref == ("default", "case")
 
 
-@pytest.mark.parametrize("case", INVALID + MODEL_ONLY, ids=str)
+@pytest.mark.parametrize("case", INVALID + MODEL_ONLY + WRITE_INVALID + WRITE_MODEL_ONLY, ids=str)
 def test_invalid(case: Case) -> None:
     found = problems(case.manifest())
     assert tuple(path for path, _ in found) == case.paths
@@ -35,11 +38,13 @@ def test_invalid(case: Case) -> None:
 
 
 def test_the_table() -> None:
-    assert len({case.name for case in CASES}) == len(CASES) >= 60
-    for case in CASES:
+    assert len({case.name for case in ALL}) == len(ALL)
+    assert len(CASES) >= 60
+    assert len(WRITES) >= 30
+    for case in ALL:
         assert bool(case.paths) == bool(case.says) == (case.reason != "Accepted"), case
-        assert case.refused == (case in INVALID), case
-        assert bool(case.why_accepted) == (case in MODEL_ONLY), case
+        assert case.refused == (case in INVALID + WRITE_INVALID), case
+        assert bool(case.why_accepted) == (case in MODEL_ONLY + WRITE_MODEL_ONLY), case
     assert {case.reason for case in VALID} == {"Accepted", "NotImplemented", "NamespaceNotAllowed"}
     assert {case.reason for case in INVALID + MODEL_ONLY} == {"InvalidSpec"}
 
@@ -80,7 +85,7 @@ def test_values_are_never_shown(spec: dict[str, Any]) -> None:
     ("change", "path", "fragment"),
     [
         ({"apiVersion": "pyroscope-operator.dev/v2"}, "apiVersion", "pyroscope-operator.dev/v1alpha1"),
-        ({"kind": "PyroscopeWrite"}, "kind", "PyroscopeScrape"),
+        ({"kind": "PyroscopeScrapes"}, "kind", "PyroscopeScrape"),
         ({"metadata": {}}, "metadata.name", "is required"),
         ({"metadata": {"name": "A"}}, "metadata.name", "lower-case"),
         ({"spec": None}, "spec", "is required"),
@@ -116,6 +121,8 @@ def example(name: str) -> dict[str, Any]:
 def test_examples_are_valid() -> None:
     assert load_scrape(example("pyroscopescrape-minimal.yaml")).spec.port == "pprof"
     assert load_scrape(example("pyroscopescrape-full.yaml")).spec.oauth2 is not None
+    assert load_write(example("pyroscopewrite-minimal.yaml")).spec.endpoints[0].name == "main"
+    assert load_write(example("pyroscopewrite-full.yaml")).spec.endpoints[0].oauth2 is not None
 
 
 def unused(schema: dict[str, Any], value: Any, path: str) -> list[str]:
@@ -128,10 +135,11 @@ def unused(schema: dict[str, Any], value: Any, path: str) -> list[str]:
     return missing + [m for name, child in children for m in unused(child, value[name], f"{path}.{name}")]
 
 
-def test_the_full_example_has_every_field() -> None:
-    schema = crd.scrape_schema()["properties"]["spec"]
-    left = unused(schema, example("pyroscopescrape-full.yaml")["spec"], "spec")
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_the_full_example_has_every_field(kind: Kind) -> None:
+    schema = crd.object_schema(kind)["properties"]["spec"]
+    left = unused(schema, example(f"{kind.name.lower()}-full.yaml")["spec"], "spec")
     left = [path for path in left if path.rpartition(".")[2] not in ALTERNATIVES]
     either = [path for path in left if path.rpartition(".")[2] in {"secret", "configMap"}]
-    inner = [path for path in left if path.startswith("spec.oauth2.")]
+    inner = [path for path in left if ".oauth2." in path]
     assert set(left) == set(either) | set(inner)

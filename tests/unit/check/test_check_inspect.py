@@ -34,7 +34,7 @@ class TestKind:
             ("pyroscope-operator.dev/v1alpha1", "PyroscopeScrap", ["kind"]),
             ("pyroscope-operator.dev/v1alpha1", "pyroscopescrapes", ["kind"]),
             ("pyroscope-operator.dev/v1alpha1", "Deployment", ["kind"]),
-            ("pyroscope-operator.dev/v1alpha1", "PyroscopeWrite", ["kind"]),
+            ("pyroscope-operator.dev/v1alpha1", "PyroscopeWriter", ["kind"]),
             ("pyroscope-operator.dev/v2", "PyroscopScrape", ["apiVersion", "kind"]),
             ("example.com/v1", "PyroscopeScraper", ["apiVersion", "kind"]),
         ],
@@ -69,7 +69,8 @@ class TestKind:
             return [found.message for found in findings(f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n")]
 
         assert said("pyroscope-operator.dev/v1alpha1", "PyroscopeScrap") == ["did you mean PyroscopeScrape?"]
-        assert "the only kind of pyroscope-operator.dev in this release" in said("pyroscope-operator.dev/v1alpha1", "X")[0]
+        assert said("pyroscope-operator.dev/v1alpha1", "pyroscopewrites") == ["did you mean PyroscopeWrite?"]
+        assert "must be PyroscopeScrape or PyroscopeWrite" in said("pyroscope-operator.dev/v1alpha1", "X")[0]
         assert said("pyroscope-operator.dev/v1", "X")[0] == "must be pyroscope-operator.dev/v1alpha1"
 
     def test_missing(self) -> None:
@@ -302,3 +303,13 @@ def test_what_the_docs_show() -> None:
     assert findings((ROOT / "docs/examples/pyroscopescrape-minimal.yaml").read_text()) == []
     full = findings((ROOT / "docs/examples/pyroscopescrape-full.yaml").read_text())
     assert {finding.reason for finding in full} == {"NotImplemented", "NamespaceNotAllowed"}
+
+
+def test_credentials_for_other_namespaces_are_noted() -> None:
+    auth = "bearerTokenSecret: {name: a, key: b}, headers: [{name: X, value: z}]"
+    found = findings(f"{HEAD}spec: {{selector: {{}}, namespaceSelector: {{any: true}}, {auth}}}\n")
+    assert {(f.path, f.reason, f.note) for f in found} == {
+        (path, "NamespaceNotAllowed", True) for path in ("spec.namespaceSelector", "spec.bearerTokenSecret", "spec.headers")
+    }
+    assert any("crossNamespaceCredentials" in f.message for f in found)
+    assert findings(f"{HEAD}spec: {{selector: {{}}, {auth}}}\n") == []

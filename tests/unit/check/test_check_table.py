@@ -7,13 +7,16 @@ import re
 
 import pytest
 import yaml
-from cases import CASES, Case
+from cases import ALL, CASES, WRITES, Case
 from check_files import findings
 from lines import line_of
 
 from pyroscope_operator.check.finding import Finding
-from pyroscope_operator.engine.store import ScrapeObject
+from pyroscope_operator.engine.access import Resolver
+from pyroscope_operator.engine.store import ScrapeObject, WriteObject
 from pyroscope_operator.engine.verdict import Policy, judge
+from pyroscope_operator.engine.writes import judge_write
+from pyroscope_operator.model.access import Access
 
 TENANT, STANDALONE = Policy(frozenset({"platform"}), 1), Policy(None, 1)
 
@@ -33,7 +36,16 @@ def test_the_operator(case: Case) -> None:
     assert judge(found, STANDALONE).reason == case.privileged_reason
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", WRITES, ids=str)
+def test_the_operator_about_writes(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyroscope_operator.engine.access.resolve", lambda *_, **__: Access())
+    verdict, _ = judge_write(WriteObject.from_manifest(case.manifest()), Resolver(lambda _: {}))
+    assert verdict.reason == case.reason
+    assert case.says in verdict.message
+    assert all(path in verdict.message for path in case.paths)
+
+
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_yaml(case: Case) -> None:
     text = yaml.safe_dump(case.manifest(), sort_keys=False)
     found = judged(text, case)
@@ -44,11 +56,11 @@ def test_yaml(case: Case) -> None:
         field = re.split(r"[.\[\]]", finding.path)[-1]
         assert not field or field not in line or line[finding.at.column - 1 :].startswith(field), line
         assert finding.note == (case.reason == "NamespaceNotAllowed")
-        assert finding.subject == "PyroscopeScrape default/case"
+        assert finding.subject == f"{case.kind} default/case"
         assert case.says in finding.message
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 @pytest.mark.parametrize("form", ["json", "compact json", "json with tabs", "flow"])
 def test_other_forms(case: Case, form: str) -> None:
     match form:

@@ -12,9 +12,13 @@ import pytest
 import yaml
 
 from pyroscope_operator import cli
+from pyroscope_operator.api.kinds import SCRAPE
 from pyroscope_operator.cli import read_settings
 from pyroscope_operator.errors import ManifestError, SettingsError
+from pyroscope_operator.model.access import basic
 from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.endpoint import FLAGS
+from pyroscope_operator.settings import Settings
 from pyroscope_operator.standalone import read_manifests
 
 _URL = "--pyroscope-url=http://pyroscope:4040"
@@ -52,12 +56,19 @@ def test_settings(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], "--pyroscope-url"),
+        (["--write-tenant-id=a"], "write-tenant-id needs pyroscope-url"),
+        (["--default-write=shop/main", _URL], "default-write and pyroscope-url exclude each other"),
+        (["--default-write=shop/main", "--write-tenant-id=a"], "default-write and write-tenant-id exclude each other"),
+        (["--default-write=main"], "NAMESPACE/NAME"),
+        (["--default-write=A/b/c"], "--default-write"),
+        ([_URL, "--queue-memory=1MiB"], "queue-memory must be at least queue-size"),
         ([_URL, "--sweep-period=often"], "--sweep-period"),
         ([_URL, "--queue-size=big"], "--queue-size"),
         ([_URL, "--listen=8080"], "--listen"),
         ([_URL, "--standalone"], "FILE"),
         ([_URL, "some.yaml"], "--standalone"),
+        ([_URL, "--secrets-dir", "/tmp"], "--standalone"),
+        ([_URL, "--configmaps-dir", "/tmp"], "--standalone"),
         ([_URL, f"--write-password={_SECRET}"], "PYROSCOPE_OPERATOR_WRITE_PASSWORD"),
         ([_URL, "--write-bearer-token", _SECRET], "--write-bearer-token-file"),
     ],
@@ -93,17 +104,31 @@ def test_wrong_endpoints_are_named(
 def test_secrets_from_files_and_environment_never_show(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{_SECRET}\n")
     settings = read_settings([_URL, f"--write-bearer-token-file={tmp_path / 'token'}"])
-    assert settings.endpoint().bearer_token == _SECRET
+    assert authorization(settings) == f"Bearer {_SECRET}"
     monkeypatch.setenv("PYROSCOPE_OPERATOR_WRITE_PASSWORD", _SECRET)
     other = read_settings([_URL, "--write-username=me"])
-    assert other.endpoint().basic_auth == ("me", _SECRET)
+    assert authorization(other) == basic("me", _SECRET)
     assert _SECRET not in repr(settings) + repr(settings.endpoint()) + repr(other) + repr(other.endpoint())
+
+
+def test_the_default_write() -> None:
+    assert read_settings([_URL]).default == FLAGS
+    assert read_settings([]).default is None
+    assert read_settings([]).endpoint() is None
+    assert read_settings(["--default-write=shop/main"]).default == ObjectRef("shop", "main")
+    assert read_settings(["--default-write=main", "--standalone", "a.yaml"]).default == ObjectRef("default", "main")
+
+
+def authorization(settings: Settings) -> str | None:
+    endpoint = settings.endpoint()
+    assert endpoint is not None
+    return endpoint.access.authorization
 
 
 def test_crds_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["crds"]) == 0
-    (crd,) = yaml.safe_load_all(capsys.readouterr().out)
-    assert crd["kind"] == "CustomResourceDefinition"
+    crds = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert [crd["kind"] for crd in crds] == ["CustomResourceDefinition"] * 2
     assert cli.main(["--version"]) == 0
     assert cli.main(["nonsense"]) == 2
     assert cli.main([]) == 0
@@ -135,7 +160,7 @@ def test_files_that_are_wrong(tmp_path: Path, text: str | None, message: str) ->
 def test_files_with_several_documents(tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(f"---\n{_OBJECT}---\n{_OBJECT.replace('name: a', 'name: b, namespace: ns')}---\n")
-    assert list(read_manifests([path])) == [ObjectRef("default", "a"), ObjectRef("ns", "b")]
+    assert list(read_manifests([path])) == [(SCRAPE, ObjectRef("default", "a")), (SCRAPE, ObjectRef("ns", "b"))]
 
 
 def _process(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:

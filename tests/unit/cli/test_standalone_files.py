@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.errors import ManifestError
+from pyroscope_operator.folders import Folders
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.standalone import Files, read_manifests
@@ -33,6 +35,7 @@ class Engine:
 
     store: Store = field(default_factory=lambda: Store(Metrics()))
     synced: asyncio.Event = field(default_factory=asyncio.Event)
+    secrets: Secrets = field(default_factory=lambda: Secrets(asyncio.Event(), Metrics()))
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -44,7 +47,7 @@ class Engine:
 @asynccontextmanager
 async def following(*paths: Path) -> AsyncIterator[Engine]:
     engine = Engine()
-    files = Files(engine, paths, poll=0.01)  # type: ignore[arg-type]
+    files = Files(engine, paths, Folders(None, None), poll=0.01)  # type: ignore[arg-type]
     assert files.waiting_for
     task = asyncio.create_task(files.run())
     try:
@@ -136,7 +139,7 @@ async def test_files_that_are_wrong_at_start_are_an_error(tmp_path: Path, conten
         path.write_text(content)
     engine = Engine()
     with pytest.raises(ManifestError):
-        await Files(engine, [path]).run()  # type: ignore[arg-type]
+        await Files(engine, [path], Folders(None, None)).run()  # type: ignore[arg-type]
     assert not engine.synced.is_set()
 
 
@@ -178,3 +181,33 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as caught:
         read_manifests([tmp_path])
     assert str(tmp_path) in caught.value.message
+
+
+WRITE = """\
+apiVersion: pyroscope-operator.dev/v1alpha1
+kind: PyroscopeWrite
+metadata: {name: a}
+spec: {endpoints: [{name: main, url: "http://pyroscope:4040"}]}
+"""
+
+
+async def test_writes_come_change_and_go(tmp_path: Path) -> None:
+    """A write may have the name of a scrape."""
+    path = tmp_path / "both.yaml"
+    path.write_text(f"{manifest('a')}---\n{WRITE}")
+    async with following(path) as engine:
+        assert engine.intervals() == {A: "15s"}
+        assert engine.store.writes[A].generation == 1
+        path.write_text(f"{manifest('a')}---\n{WRITE.replace('4040', '4041')}")
+        await until(lambda: engine.store.writes[A].generation == 2)
+        assert engine.store.objects[A].generation == 1
+        path.write_text(manifest("a"))
+        await until(lambda: not engine.store.writes)
+        assert engine.intervals() == {A: "15s"}
+
+
+def test_the_same_write_twice(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text(f"{WRITE}---\n{WRITE}")
+    with pytest.raises(ManifestError, match="PyroscopeWrite default/a is there twice"):
+        read_manifests([path])

@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pyroscope_operator.api.kinds import SCRAPE, Kind
 from pyroscope_operator.controller.kube import Kube
 from pyroscope_operator.controller.sweep import Sweep
 from pyroscope_operator.engine.store import Store
@@ -39,6 +40,9 @@ class FakeKube(Kube):
         self.version = 0
         self.pods: dict[ObjectRef, str] = {}
         self.objects: dict[ObjectRef, str] = {}
+        self.writes: dict[ObjectRef, str] = {}
+        self.kinds: list[Kind] = []
+        """Of the objects in `statuses`."""
         self.statuses: list[tuple[ObjectRef, str, dict[str, Any]]] = []
         self.events: list[dict[str, Any]] = []
 
@@ -58,15 +62,16 @@ class FakeKube(Kube):
         self.meanwhile()
         return listed
 
-    async def object_uids(self) -> dict[ObjectRef, str]:
-        await self._call("objects")
-        return dict(self.objects)
+    async def object_uids(self, kind: Kind) -> dict[ObjectRef, str]:
+        await self._call("objects" if kind is SCRAPE else "writes")
+        return dict(self.objects if kind is SCRAPE else self.writes)
 
-    async def apply_status(self, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> None:
+    async def apply_status(self, kind: Kind, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> None:
         await self._call("status")
         if ref in self.refuse_object:
             raise ApiError(self.refuse_object[ref], "status")
         self.statuses.append((ref, uid, dict(status)))
+        self.kinds.append(kind)
 
     async def create_event(self, event: Mapping[str, Any]) -> None:
         await self._call("event")

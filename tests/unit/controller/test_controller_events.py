@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from test_status_restart import CART, EPOCH, SENT, SHOP, Desk, Objects, observation
 
+from pyroscope_operator.api.kinds import SCRAPE
 from pyroscope_operator.controller.events import Flip, flips
 from pyroscope_operator.engine.verdict import Verdict
 from pyroscope_operator.model.ref import ObjectRef
@@ -54,17 +55,19 @@ def test_flips(before: dict[str, Any], after: dict[str, Any], told: list[tuple[s
 
 def test_the_event_says_who_and_why() -> None:
     flip = Flip("Warning", "Delivering", "PushFailing", "x" * 2000)
-    made = flip.manifest(SHOP, "u", "pod-1", EPOCH)
+    made = flip.manifest(SCRAPE, SHOP, "u", "pod-1", EPOCH)
     assert made["involvedObject"]["name"] == "checkout" and made["involvedObject"]["uid"] == "u"
     assert made["lastTimestamp"] == "2027-01-15T08:00:00Z"
     assert len(made["message"]) == 1024, "the API server refuses more"
-    other = flip.manifest(SHOP, "u", "pod-1", EPOCH)
+    other = flip.manifest(SCRAPE, SHOP, "u", "pod-1", EPOCH)
     assert other["metadata"]["name"] != made["metadata"]["name"]
 
 
 @pytest.mark.parametrize("name", ["a" * 253, "a" * 219 + "-" + "b" * 20, "x." * 126])
 def test_the_name_of_an_event_is_valid(name: str) -> None:
-    made = Flip("Normal", "Accepted", "Accepted", "").manifest(ObjectRef("shop", name), "u", "i", EPOCH)["metadata"]["name"]
+    made = Flip("Normal", "Accepted", "Accepted", "").manifest(SCRAPE, ObjectRef("shop", name), "u", "i", EPOCH)["metadata"][
+        "name"
+    ]
     assert len(made) <= 253 and ".." not in made and "-." not in made
 
 

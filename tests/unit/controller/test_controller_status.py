@@ -11,18 +11,20 @@ from typing import Any
 import httpx
 import pytest
 from controller_fakes import FakeKube
+from write_builder import no_fanout, writes
 
 from pyroscope_operator.controller.events import EventRecorder
 from pyroscope_operator.controller.status import StatusWriter
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.errors import ApiError
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.delivery import DeliveryBook
-from pyroscope_operator.push.fanout import Fanout
+from pyroscope_operator.push.endpoint import FLAGS, EndpointKey
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
 from pyroscope_operator.scrape.room import Room
@@ -30,6 +32,8 @@ from pyroscope_operator.scrape.scraper import Context
 from pyroscope_operator.scrape.workers import Workers
 
 _REF = ObjectRef("shop", "checkout")
+
+HERE = EndpointKey(FLAGS, "default")
 
 
 class Bed:
@@ -40,10 +44,14 @@ class Bed:
         fetcher = Fetcher(lambda _: httpx.MockTransport(lambda _: httpx.Response(404)))
         workers = Workers(ThreadPoolExecutor(2), 2)
         room = Room(1 << 20, "--body-memory")
-        pool = ScrapePool(Context(fetcher, Fanout([]), metrics, room, room, workers, lambda: self.now))
         store, self.book = Store(metrics), DeliveryBook()
+        fanout = no_fanout(metrics, self.book)
+        pool = ScrapePool(Context(fetcher, fanout, metrics, room, room, workers, lambda: self.now))
         policy = Policy(privileged_namespaces=None, body_limit=1 << 20)
-        self.engine = Engine(store, pool, Reconciler(store, pool, self.book, policy, metrics), Fanout([]), self.book)
+        secrets = Secrets(store.changed, metrics)
+        made = writes(store, fanout, secrets)
+        reconciler = Reconciler(store, pool, self.book, policy, metrics, secrets=secrets, writes=made)
+        self.engine = Engine(store, pool, reconciler, fanout, self.book, secrets)
         self.put(status=status or {})
         events = EventRecorder(self.kube, metrics, "test", lambda: self.now)
         self.writer = StatusWriter(self.kube, self.engine, metrics, events, interval=10.0, clock=lambda: self.now)
@@ -77,11 +85,11 @@ async def test_written_when_something_changes_and_not_more_often_than_allowed() 
 async def test_times_alone_are_written_every_five_minutes() -> None:
     bed = Bed()
     await bed.look()
-    bed.book.record_sent(_REF, [], 1001)
+    bed.book.record_sent(_REF, HERE, [], 1001)
     assert await bed.look(20) == 2, "Delivering has become True"
-    bed.book.record_sent(_REF, [], 1100)
+    bed.book.record_sent(_REF, HERE, [], 1100)
     assert await bed.look(100) == 2
-    bed.book.record_sent(_REF, [], 1290)
+    bed.book.record_sent(_REF, HERE, [], 1290)
     assert await bed.look(201) == 3
 
 

@@ -7,14 +7,18 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from pyroscope_operator.api.kinds import SCRAPE, WRITE, Kind
+from pyroscope_operator.controller.data import ClusterData
 from pyroscope_operator.controller.kube import Kube, load_configuration, open_kube
 from pyroscope_operator.errors import ApiError, SettingsError
+from pyroscope_operator.model.data import DataRef
 from pyroscope_operator.model.ref import ObjectRef
 
 SHOP = ObjectRef("shop", "checkout")
@@ -89,13 +93,14 @@ async def refused(call: Awaitable[Any]) -> ApiError:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "kind", "path"),
     [
-        ("pod_uids", "/api/v1/pods"),
-        ("object_uids", "/apis/pyroscope-operator.dev/v1alpha1/pyroscopescrapes"),
+        ("pod_uids", (), "/api/v1/pods"),
+        ("object_uids", (SCRAPE,), "/apis/pyroscope-operator.dev/v1alpha1/pyroscopescrapes"),
+        ("object_uids", (WRITE,), "/apis/pyroscope-operator.dev/v1alpha1/pyroscopewrites"),
     ],
 )
-async def test_a_list_is_paged_through(use: Use, method: str, path: str) -> None:
+async def test_a_list_is_paged_through(use: Use, method: str, kind: tuple[Kind, ...], path: str) -> None:
     pages = {
         "": ([item("a", "1"), item("b", "2")], "t/1=="),
         "t/1==": ([], "t2"),
@@ -109,7 +114,7 @@ async def test_a_list_is_paged_through(use: Use, method: str, path: str) -> None
         return web.json_response({"metadata": {"continue": token} if token else {}, "items": items})
 
     async with api(handler, use) as kube:
-        listed = await getattr(kube, method)()
+        listed = await getattr(kube, method)(*kind)
     assert listed == {ObjectRef("shop", name): uid for name, uid in (("a", "1"), ("b", "2"), ("c", "3"))}
     assert [request.path for request in asked] == [path] * 3
     for request in asked:
@@ -144,10 +149,10 @@ async def test_refusals_carry_their_status(use: Use, status: int) -> None:
         return web.json_response({"kind": "Status", "message": SECRET}, status=status)
 
     async with api(handler, use) as kube:
-        for call in (kube.pod_uids, kube.object_uids):
+        for call in (kube.pod_uids, partial(kube.object_uids, WRITE)):
             error = await refused(call())
             assert (error.status, error.reason) == (status, "ApiServerRefused")
-        assert (await refused(kube.apply_status(SHOP, "u", {}))).status == status
+        assert (await refused(kube.apply_status(SCRAPE, SHOP, "u", {}))).status == status
         assert (await refused(kube.write_lease(SHOP, {"metadata": {}, "spec": {}}))).status == status
     # Our own loops try again, with our own waits; only the credentials are looked at once more.
     assert calls == 4 + (status == 401)
@@ -188,7 +193,7 @@ async def test_a_connection_that_breaks(use: Use) -> None:
 
     async with api(handler, use) as kube:
         assert (await refused(kube.pod_uids())).status == 0
-        assert (await refused(kube.object_uids())).status == 0
+        assert (await refused(kube.object_uids(SCRAPE))).status == 0
 
 
 async def test_nobody_listens(use: Use) -> None:
@@ -258,7 +263,7 @@ async def test_a_new_token_is_used_at_once(use: Use, token: Path) -> None:
         server.token = "new"
         await written(token, "new")
         assert await kube.pod_uids()
-        assert await kube.object_uids()
+        assert await kube.object_uids(SCRAPE)
     assert [given for _, given in server.asked] == ["old", "old", "new", "new"]
 
 
@@ -273,7 +278,7 @@ async def test_several_calls_that_meet_a_new_token_share_it(use: Use, token: Pat
         server.token = "new"
         await written(token, "new")
         server.slow = "pods"
-        calls = [asyncio.create_task(call()) for call in (kube.pod_uids, kube.object_uids, kube.pod_uids, kube.object_uids)]
+        calls = [asyncio.create_task(call()) for call in (kube.pod_uids, partial(kube.object_uids, SCRAPE)) * 2]
         assert [len(listed) for listed in await asyncio.gather(*calls)] == [1] * 4
     assert [given for _, given in server.asked] == ["old"] * 5 + ["new"] * 4
 
@@ -320,7 +325,7 @@ async def test_the_status_is_applied_by_the_server(use: Use) -> None:
         return web.json_response({})
 
     async with api(handler, use) as kube:
-        await kube.apply_status(SHOP, "uid-1", {"summary": "1/2"})
+        await kube.apply_status(SCRAPE, SHOP, "uid-1", {"summary": "1/2"})
     ((request, sent),) = asked
     assert request.method == "PATCH"
     assert request.path == "/apis/pyroscope-operator.dev/v1alpha1/namespaces/shop/pyroscopescrapes/checkout/status"
@@ -419,3 +424,50 @@ async def test_the_usual_place_of_the_kubeconfig(tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube" / "config").write_text(kubeconfig("http://10.1.2.3:6443"))
     assert (await load_configuration()).host == "http://10.1.2.3:6443"
+
+
+# Secrets and ConfigMaps
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "answer", "data"),
+    [
+        ("Secret", "secrets", {"data": {"token": "aHVudGVyMgo=", "empty": ""}}, {"token": b"hunter2\n", "empty": b""}),
+        ("Secret", "secrets", {"data": None}, {}),
+        ("ConfigMap", "configmaps", {"data": {"ca": "ü"}, "binaryData": {"b": "/w=="}}, {"ca": "ü".encode(), "b": b"\xff"}),
+        ("ConfigMap", "configmaps", {}, {}),
+    ],
+)
+async def test_data_is_got_and_nothing_else(use: Use, kind: Any, path: str, answer: Any, data: dict[str, bytes]) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append((request.method, request.path_qs))
+        return web.json_response(answer)
+
+    async with api(handler, use) as kube:
+        assert await ClusterData(kube).read(DataRef(kind, "shop", "credentials")) == data
+    assert asked == [("GET", f"/api/v1/namespaces/shop/{path}/credentials")]
+
+
+@pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
+async def test_data_that_is_missing_or_refused(use: Use, kind: Any) -> None:
+    status = [404, 403, 500]
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response({"message": SECRET}, status=status.pop(0))
+
+    async with api(handler, use) as kube:
+        data, ref = ClusterData(kube), DataRef(kind, "shop", "credentials")
+        assert await data.read(ref) is None
+        assert (await refused(data.read(ref))).status == 403
+        assert (await refused(data.read(ref))).status == 500
+
+
+@pytest.mark.parametrize("answer", [{"data": {"token": "not base64!"}}, {"data": "x"}, {"data": {"token": 5}}, {"data": ["x"]}])
+async def test_data_that_is_none(use: Use, answer: Any) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(answer)
+
+    async with api(handler, use) as kube:
+        assert (await refused(ClusterData(kube).read(DataRef("Secret", "shop", "credentials")))).status == 0

@@ -15,6 +15,7 @@ from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.engine.conditions import Observation
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Verdict
+from pyroscope_operator.engine.write_conditions import WriteObservation
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
@@ -52,6 +53,9 @@ class Objects:
 
     def observations(self) -> dict[ObjectRef, Observation]:
         return dict(self.seen)
+
+    def write_observations(self) -> dict[ObjectRef, WriteObservation]:
+        return {}
 
     def put(self, seen: Observation, ref: ObjectRef = SHOP, status: dict[str, Any] | None = None) -> None:
         self.seen[ref] = seen

@@ -9,19 +9,21 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from pyroscope_operator.api.kinds import KINDS, WRITE
 from pyroscope_operator.controller.watch import Watch
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
 
 _GROUP = "pyroscope-operator.dev"
-_PODS, _OBJECTS = "/api/v1/pods", f"/apis/{_GROUP}/v1alpha1/pyroscopescrapes"
+_PODS, _OBJECTS, _WRITES = "/api/v1/pods", *(f"/apis/{_GROUP}/v1alpha1/{kind.plural}" for kind in KINDS)
 A = ObjectRef("shop", "a")
 
 
@@ -36,7 +38,7 @@ class ApiServer:
         self.refuse = 0
         self.refuse_watch: dict[str, int] = {}
         self.silent = ""
-        self.listed: dict[str, list[dict[str, Any]]] = {_PODS: [], _OBJECTS: []}
+        self.listed: dict[str, list[dict[str, Any]]] = {_PODS: [], _OBJECTS: [], _WRITES: []}
         self.lists: dict[str, int] = defaultdict(int)
         self.streams: dict[str, asyncio.Queue[dict[str, Any] | None]] = defaultdict(asyncio.Queue)
         self.tokens: list[str] = []
@@ -92,7 +94,7 @@ _DISCOVERY = {
     "/api": {"versions": ["v1"]},
     "/api/v1": _resources(pods="Pod", namespaces="Namespace"),
     "/apis": {"groups": [{"name": _GROUP, "versions": [_VERSION], "preferredVersion": _VERSION}]},
-    f"/apis/{_GROUP}/v1alpha1": _resources(pyroscopescrapes="PyroscopeScrape"),
+    f"/apis/{_GROUP}/v1alpha1": _resources(pyroscopescrapes="PyroscopeScrape", pyroscopewrites="PyroscopeWrite"),
 }
 
 
@@ -145,19 +147,24 @@ async def test_what_is_listed_and_what_is_told(token: Path, monkeypatch: pytest.
         await until(lambda: store.pod_uids() == {A: "1"})
         server.say("ADDED", "b", "2")
         server.say("ADDED", "o", "3", _OBJECTS)
+        server.say("ADDED", "o", "4", _WRITES)
         await until(lambda: len(store.pod_uids()) == 2 and store.object_uids() == {ObjectRef("shop", "o"): "3"})
+        await until(lambda: store.object_uids(WRITE) == {ObjectRef("shop", "o"): "4"})
         server.say("DELETED", "b", "2")
         server.say("DELETED", "o", "3", _OBJECTS)
         await until(lambda: store.pod_uids() == {A: "1"} and not store.object_uids())
+        assert store.writes, "only its namesake has ended"
+        server.say("DELETED", "o", "4", _WRITES)
+        await until(lambda: not store.writes)
 
 
-@pytest.mark.parametrize("path", [_PODS, _OBJECTS], ids=["pod", "object"])
+@pytest.mark.parametrize("path", [_PODS, _OBJECTS, _WRITES], ids=["pod", "object", "write"])
 async def test_the_end_of_one_is_not_the_end_of_its_namesake(path: str, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kopf handles the two side by side: the new one's beginning may come before the old one's end."""
     server = ApiServer()
     server.listed[path] = [thing("a", "1")]
     async with watching(server, token, monkeypatch) as (store, _):
-        uids = store.pod_uids if path == _PODS else store.object_uids
+        uids = {_PODS: store.pod_uids, _WRITES: partial(store.object_uids, WRITE)}.get(path, store.object_uids)
         await until(lambda: uids() == {A: "1"})
         server.say("ADDED", "a", "2", path)
         await until(lambda: uids() == {A: "2"})
@@ -215,14 +222,14 @@ async def test_a_token_that_is_replaced_in_time_costs_no_new_list(token: Path, m
     server = ApiServer()
     server.listed[_PODS] = [thing("a", "1")]
     async with watching(server, token, monkeypatch) as (store, _):
-        await until(lambda: store.pod_uids() == {A: "1"} and server.watching == 2)
+        await until(lambda: store.pod_uids() == {A: "1"} and server.watching == 3)
         await replace(token, "new")
         server.valid = "new"
         server.cut()
-        await until(lambda: server.watching == 2)
+        await until(lambda: server.watching == 3)
         server.say("DELETED", "a", "1")
         await until(lambda: not store.pod_uids())
-        assert server.lists == {_PODS: 1, _OBJECTS: 1}
+        assert server.lists == {_PODS: 1, _OBJECTS: 1, _WRITES: 1}
         assert {"old", "new"} == set(server.tokens)
 
 
@@ -236,10 +243,10 @@ async def test_started_again_on_demand(token: Path, monkeypatch: pytest.MonkeyPa
     """What a deaf watch has missed is there after the new list."""
     server = ApiServer()
     async with watching(server, token, monkeypatch) as (store, watch):
-        await until(lambda: server.lists[_PODS] and server.lists[_OBJECTS])
+        await until(lambda: server.lists[_PODS] and server.lists[_OBJECTS] and server.lists[_WRITES])
         server.listed[_PODS] = [thing("a", "1")]
         await asyncio.sleep(0.5)
         assert not store.pod_uids()
         watch.restart()
         await until(lambda: store.pod_uids() == {A: "1"})
-        assert server.lists == {_PODS: 2, _OBJECTS: 2}
+        assert server.lists == {_PODS: 2, _OBJECTS: 2, _WRITES: 2}

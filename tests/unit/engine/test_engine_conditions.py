@@ -354,3 +354,14 @@ def test_failures_are_in_an_order_that_stays() -> None:
     ]
     for shuffled in (ordered, ordered[::-1], [*ordered[3:], loop(of="web-2"), *ordered[:3]]):
         assert seen(*shuffled).failed == ordered
+
+
+def test_a_series_in_trouble_at_two_endpoints_counts_once() -> None:
+    """And the first of them is told."""
+    here, mutex = loop(), loop(kind="mutex")
+    labels = here.scrape.labels
+    both = ((labels, Trouble(PUSH_FAILING, "shop/a/x: Rejected")), (labels, Trouble(PUSH_FAILING, "shop/a/y: Rejected")))
+    found = aspects(seen(here, mutex, delivery=Delivery(last_push=EPOCH, troubles=both)))["Delivering"]
+    assert found.status == "False"
+    assert "series in trouble: 1 of 2" in found.message
+    assert "shop/a/x: Rejected" in found.message

@@ -5,15 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from builders import EPOCH, MIB, container, manifest, only, pod
+from write_builder import writes
 
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Decision, Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.errors import FetchError
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.delivery import DeliveryBook
+from pyroscope_operator.push.endpoint import FLAGS, EndpointKey
 from pyroscope_operator.push.fanout import Fanout
 from pyroscope_operator.push.writer import WriterSnapshot
 from pyroscope_operator.scrape.health import Health
@@ -22,8 +26,10 @@ from pyroscope_operator.scrape.pool import LoopState, ScrapePool
 EMPTY = Health()
 GOOD = EMPTY.succeeded(EPOCH + 0.5, EPOCH + 0.75, 1234).skipped(2)
 BAD = GOOD.failed(EPOCH + 15.5, EPOCH + 16, FetchError("Timeout", "no answer within 15s"))
-IDLE = WriterSnapshot("default", 0, 0, None, None, None, None)
-BUSY = WriterSnapshot("far", 3, 4096, EPOCH, "EndpointDown", "connection refused", EPOCH - 1)
+IDLE = WriterSnapshot(EndpointKey(FLAGS, "default"), 0, 0, 0, 0, 0, False, None, None, None, None)
+BUSY = WriterSnapshot(
+    EndpointKey(ObjectRef("shop", "main"), "far"), 7, 2, 1, 3, 4096, False, EPOCH, "EndpointDown", "connection refused", EPOCH - 1
+)
 
 
 @dataclass
@@ -42,6 +48,8 @@ class FakePool:
 class FakeFanout:
     given: tuple[WriterSnapshot, ...] = ()
 
+    renew = None
+
     def snapshots(self) -> tuple[WriterSnapshot, ...]:
         return self.given
 
@@ -54,15 +62,18 @@ async def shown(objects: list[dict[str, Any]], health: dict[str, Health], *endpo
         store.put_object(ScrapeObject.from_manifest(raw))
     store.put_pod(pod(labels={"app": "web"}))
     store.put_pod(pod("portless", "shop", container("app"), ip="10.0.0.2"))
-    reconciler = Reconciler(store, pool, book, Policy(None, MIB), metrics)
-    reconciler.decision = fake.decision = reconciler.decide()
-    text = json.dumps(overview(Engine(store, pool, reconciler, cast("Fanout", FakeFanout(endpoints)), book)))
+    secrets = Secrets(store.changed, metrics)
+    reconciler = Reconciler(
+        store, pool, book, Policy(None, MIB), metrics, secrets=secrets, writes=writes(store, FakeFanout(), secrets)
+    )
+    reconciler.decision = fake.decision = reconciler.decide(reconciler.judged())
+    text = json.dumps(overview(Engine(store, pool, reconciler, cast("Fanout", FakeFanout(endpoints)), book, secrets)))
     read: dict[str, Any] = json.loads(text)
     return read
 
 
 async def test_nothing_is_known() -> None:
-    assert await shown([], {}) == {"objects": [], "delivery": []}
+    assert await shown([], {}) == {"objects": [], "writes": [], "delivery": []}
 
 
 async def test_objects_are_sorted() -> None:
@@ -152,7 +163,11 @@ async def test_delivery() -> None:
     found = await shown([], {}, IDLE, BUSY)
     assert found["delivery"] == [
         {
+            "write": "default",
             "endpoint": "default",
+            "sent": 0,
+            "dropped": 0,
+            "retried": 0,
             "queueProfiles": 0,
             "queueBytes": 0,
             "failingSince": None,
@@ -161,7 +176,11 @@ async def test_delivery() -> None:
             "lastSuccess": None,
         },
         {
+            "write": "shop/main",
             "endpoint": "far",
+            "sent": 7,
+            "dropped": 2,
+            "retried": 1,
             "queueProfiles": 3,
             "queueBytes": 4096,
             "failingSince": "2027-01-15T08:00:00.000+00:00",

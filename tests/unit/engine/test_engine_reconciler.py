@@ -2,29 +2,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import pytest
 from builders import EPOCH, MIB, manifest, only, pod
+from write_builder import no_fanout, write, writes
 
+from pyroscope_operator.api.kinds import WRITE
 from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.engine import refusal
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.access import Access
+from pyroscope_operator.model.data import DataRef
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.push.delivery import DeliveryBook
-from pyroscope_operator.push.fanout import Fanout
+from pyroscope_operator.push.endpoint import FLAGS, EndpointKey
 from pyroscope_operator.scrape.health import Health
 from pyroscope_operator.scrape.pool import LoopState, ScrapePool
 
 CHECKOUT = ObjectRef("shop", "checkout")
 MEMORY = only("memory")
+
+HERE = EndpointKey(FLAGS, "default")
+MAIN = ObjectRef("shop", "main")
 
 
 class FakePool:
@@ -61,22 +70,42 @@ class World:
         self.store = self.pool.store = Store(self.metrics)
         pool = cast("ScrapePool", self.pool)
         policy = Policy(frozenset({"platform"}), MIB)
-        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics)
-        self.engine = Engine(self.store, pool, self.reconciler, Fanout([]), self.book)
+        self.fanout = no_fanout(self.metrics, self.book)
+        self.secrets = Secrets(self.store.changed, self.metrics, jitter=lambda: 0.0)
+        made = writes(self.store, self.fanout, self.secrets)
+        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics, secrets=self.secrets, writes=made)
+        self.engine = Engine(self.store, pool, self.reconciler, self.fanout, self.book, self.secrets)
+        self.data: dict[str, dict[str, bytes]] = {}
+        self.read_names: list[str] = []
 
     def put(self, name: str = "checkout", **fields: Any) -> None:
         made = manifest(name, **{"profilingConfig": MEMORY, **fields})
         self.store.put_object(ScrapeObject.from_manifest(made))
 
+    async def read(self, ref: DataRef) -> Mapping[str, bytes] | None:
+        """As the API server would answer."""
+        self.read_names.append(ref.name)
+        await asyncio.sleep(0.01)
+        return self.data.get(ref.name)
+
+    def access_of(self, name: str) -> list[Access]:
+        """Of the scrapes of an object, as the pool knows them."""
+        return [scrape.access for scrape in self.pool.syncs[-1] if scrape.source.name == name]
+
+    def verdict(self, name: str) -> tuple[str, str]:
+        found = self.reconciler.decision.verdicts[ObjectRef("shop", name)]
+        return found.reason, found.message
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.reconciler.run())
+        tasks = [asyncio.create_task(self.reconciler.run()), asyncio.create_task(self.secrets.run(self))]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
 
 @pytest.fixture
@@ -181,7 +210,7 @@ async def test_an_object_that_fails_does_not_stop_the_others(world: World, caplo
 async def test_deliveries_of_objects_that_are_gone_are_forgotten(world: World) -> None:
     gone, refused = ObjectRef("shop", "gone"), ObjectRef("shop", "refused")
     for source in (CHECKOUT, gone, refused):
-        world.book.record_sent(source, [], EPOCH)
+        world.book.record_sent(source, HERE, [], EPOCH)
     world.put()
     world.put("refused", port=0)
     await world.reconciler.reconcile()
@@ -217,7 +246,7 @@ async def test_observations_put_everything_about_an_object_together(world: World
     world.store.put_pod(pod())
     world.put()
     world.put("other", meta={"generation": 9}, port=0)
-    world.book.record_sent(CHECKOUT, [], EPOCH)
+    world.book.record_sent(CHECKOUT, HERE, [], EPOCH)
     await world.reconciler.reconcile()
     seen = world.engine.observations()
     mine, other = seen[CHECKOUT], seen[ObjectRef("shop", "other")]
@@ -234,3 +263,138 @@ async def test_an_object_is_observed_as_the_last_reconcile_saw_it(world: World) 
     world.put("unseen")
     (seen,) = world.engine.observations().values()
     assert (seen.generation, seen.verdict.reason) == (1, "Accepted")
+
+
+TOKEN = {"bearerTokenSecret": {"name": "credentials", "key": "token"}}
+
+
+def two_objects(world: World, **fields: Any) -> None:
+    """`guarded` with a token, `open` without; a pod each."""
+    for name in ("guarded", "open"):
+        world.store.put_pod(pod(name, ip=f"10.0.0.{len(name)}", labels={"app": name}))
+        world.put(name, selector={"matchLabels": {"app": name}}, **(fields or TOKEN if name == "guarded" else {}))
+
+
+@pytest.mark.looptime
+async def test_a_missing_secret_concerns_nobody_else_and_mends_itself(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    two_objects(world)
+    async with world.running():
+        await asyncio.sleep(1)
+        assert world.verdict("guarded") == (
+            "SecretNotFound",
+            "Secret shop/credentials does not exist: create it, or correct spec.bearerTokenSecret",
+        )
+        assert world.verdict("open")[0] == "Accepted"
+        assert (len(world.access_of("guarded")), len(world.access_of("open"))) == (0, 1)
+        world.put("open", selector={"matchLabels": {"app": "open"}}, meta={"generation": 2})
+        await asyncio.sleep(1)
+        assert [record.message for record in caplog.records] == [f"not accepted: {': '.join(world.verdict('guarded'))}"]
+        world.data["credentials"] = {"other": b"hunter2"}
+        await asyncio.sleep(6)
+        assert world.verdict("guarded")[1].startswith("Secret shop/credentials has no key token")
+        world.data["credentials"] = {"token": b"hunter2"}
+        await asyncio.sleep(6)
+        assert world.verdict("guarded")[0] == "Accepted"
+        assert world.access_of("guarded") == [Access(authorization="Bearer hunter2")]
+
+
+@pytest.mark.looptime
+async def test_the_first_decision_knows_the_secrets(world: World) -> None:
+    world.data["credentials"] = {"token": b"hunter2"}
+    two_objects(world)
+    async with world.running():
+        await asyncio.sleep(1)
+        assert len(world.pool.syncs) == 1
+        assert world.access_of("guarded") == [Access(authorization="Bearer hunter2")]
+
+
+@pytest.mark.looptime
+async def test_a_rotated_secret_changes_the_scrapes_that_use_it_and_no_others(world: World) -> None:
+    world.data["credentials"] = {"token": b"hunter2"}
+    two_objects(world)
+    async with world.running():
+        await asyncio.sleep(40)
+        (before,) = world.access_of("guarded")
+        first = {scrape.source.name: scrape for scrape in world.pool.syncs[-1]}
+        world.data["credentials"] = {"token": b"hunter3"}
+        await asyncio.sleep(31)
+        assert len(world.pool.syncs) == 2
+        assert world.access_of("guarded") == [Access(authorization="Bearer hunter3")]
+        second = {scrape.source.name: scrape for scrape in world.pool.syncs[-1]}
+        assert second["open"] == first["open"]
+        assert second["guarded"].key == first["guarded"].key
+        world.put("another", selector={"matchLabels": {"app": "none"}})
+        await asyncio.sleep(1)
+        assert len(world.pool.syncs) == 3
+        third = next(scrape for scrape in world.pool.syncs[-1] if scrape.source.name == "guarded")
+        assert third.access is second["guarded"].access is not before
+
+
+@pytest.mark.looptime
+async def test_secrets_of_objects_that_are_not_accepted_are_not_read(world: World) -> None:
+    world.put("forbidden", namespaceSelector={"any": True}, **TOKEN)
+    world.put("invalid", port=0, **TOKEN)
+    async with world.running():
+        await asyncio.sleep(100)
+        assert world.read_names == []
+        world.put("mine", **TOKEN)
+        await asyncio.sleep(1)
+        assert world.read_names == ["credentials"]
+        world.store.remove_object(ObjectRef("shop", "mine"))
+        await asyncio.sleep(100)
+        assert world.read_names == ["credentials"]
+
+
+@pytest.mark.looptime
+async def test_a_target_that_refuses_has_the_secret_read_early(world: World) -> None:
+    world.data["credentials"] = {"token": b"hunter2"}
+    two_objects(world)
+    refused = refusal.reread(world.store, world.secrets)
+    async with world.running():
+        await asyncio.sleep(11)
+        world.data["credentials"] = {"token": b"hunter3"}
+        for source in ("open", "gone", "guarded", "guarded"):
+            refused(ObjectRef("shop", source))
+        await asyncio.sleep(0.5)
+        assert world.access_of("guarded") == [Access(authorization="Bearer hunter3")]
+        assert len(world.read_names) == 2
+
+
+class TestWrites:
+    async def test_a_scrape_begins_when_its_write_comes_and_ends_with_it(self, world: World) -> None:
+        world.store.put_pod(pod())
+        world.put(forwardTo=[{"name": "main"}])
+        await world.reconciler.reconcile()
+        assert world.engine.observations()[CHECKOUT].verdict.reason == "WriteNotFound"
+        world.store.put_object(write("eu"))
+        await world.reconciler.reconcile()
+        assert world.engine.observations()[CHECKOUT].verdict.accepted
+        assert {scrape.forward_to for scrape in world.pool.syncs[-1]} == {(MAIN,)}
+        assert {str(snapshot.key) for snapshot in world.fanout.snapshots()} == {"default", "shop/main/eu"}
+        world.store.remove_object(MAIN, kind=WRITE)
+        await world.reconciler.reconcile()
+        assert not world.pool.syncs[-1]
+
+    async def test_a_write_that_is_not_accepted_stops_no_scrape(self, world: World) -> None:
+        """Its status says why; the profiles are counted as lost."""
+        world.put(forwardTo=[{"name": "main"}])
+        world.store.put_object(write({"name": "eu"}))
+        await world.reconciler.reconcile()
+        assert world.engine.observations()[CHECKOUT].verdict.accepted
+        assert world.engine.write_observations()[MAIN].verdict.reason == "InvalidSpec"
+        assert world.engine.write_observations()[MAIN].endpoints == ()
+
+    async def test_only_the_endpoints_of_its_writes_are_its_trouble(self, world: World) -> None:
+        world.put(forwardTo=[{"name": "main"}])
+        world.store.put_object(write("eu"))
+        await world.reconciler.reconcile()
+        world.book.record_waiting(CHECKOUT, HERE, "default: Unreachable")
+        assert world.engine.observations()[CHECKOUT].delivery.waiting is None
+        world.book.record_waiting(CHECKOUT, EndpointKey(MAIN, "eu"), "shop/main/eu: Unreachable")
+        assert world.engine.observations()[CHECKOUT].delivery.waiting == "shop/main/eu: Unreachable"
+
+    async def test_how_a_write_is_doing(self, world: World) -> None:
+        world.store.put_object(write("eu", "us", meta={"generation": 4}))
+        await world.reconciler.reconcile()
+        seen = world.engine.write_observations()[MAIN]
+        assert (seen.generation, [snapshot.key.endpoint for snapshot in seen.endpoints]) == (4, ["eu", "us"])

@@ -157,6 +157,6 @@ def test_metrics_count_objects_and_pods() -> None:
     store.put_pod(pod("web-0", "other"))
     store.remove_pod(WEB)
     read = metrics.registry.get_sample_value
-    assert (read("pyroscope_operator_objects"), read("pyroscope_operator_pods")) == (1, 2)
+    assert (read("pyroscope_operator_objects", {"kind": "PyroscopeScrape"}), read("pyroscope_operator_pods")) == (1, 2)
     store.remove_object(REF)
-    assert read("pyroscope_operator_objects") == 0
+    assert read("pyroscope_operator_objects", {"kind": "PyroscopeScrape"}) == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,32 +10,23 @@ from builders import MIB, manifest, spec
 from pyroscope_operator.api.unbuilt import UNBUILT, unbuilt
 from pyroscope_operator.engine.store import ScrapeObject
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.push.endpoint import FLAGS
 
 TENANT = Policy(privileged_namespaces=frozenset({"platform"}), body_limit=MIB)
 NOBODY = Policy(privileged_namespaces=frozenset(), body_limit=MIB)
 STANDALONE = Policy(privileged_namespaces=None, body_limit=MIB)
 
 SECRET = {"name": "credentials", "key": "token"}
-PROXY = {"proxyUrl": "http://proxy:3128"}
 ASKING: dict[str, dict[str, Any]] = {
     "annotations.mode": {"annotations": {"mode": "Require"}},
     "annotations.prefix": {"annotations": {"prefix": "example.com"}},
-    "authorization": {"authorization": {"credentials": SECRET}},
-    "basicAuth": {"basicAuth": {"password": SECRET}},
-    "bearerTokenSecret": {"bearerTokenSecret": SECRET},
-    "forwardTo": {"forwardTo": [{"name": "team"}]},
-    "headers": {"headers": [{"name": "X-Team", "value": "a"}]},
     "labelLimit": {"labelLimit": 20},
     "namespaceSelector.matchExpressions": {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
     "namespaceSelector.matchLabels": {"namespaceSelector": {"matchLabels": {"team": ""}}},
-    "noProxy": {"noProxy": "localhost", **PROXY},
-    "oauth2": {"oauth2": {"clientId": {"secret": SECRET}, "clientSecret": SECRET, "tokenUrl": "https://sso.example.com/token"}},
-    "proxyFromEnvironment": {"proxyFromEnvironment": True},
-    "proxyUrl": PROXY,
     "relabelings": {"relabelings": [{"action": "drop", "sourceLabels": ["__address__"], "regex": "x"}]},
     "sampling": {"sampling": {"percent": 50}},
     "targetLimit": {"targetLimit": 100},
-    "tlsConfig": {"tlsConfig": {"insecureSkipVerify": True}},
 }
 """A spec that asks for each feature that is not built yet."""
 
@@ -125,8 +118,7 @@ class TestNotImplemented:
 
     @pytest.mark.parametrize("path", UNBUILT)
     def test_names_no_other_field(self, path: str) -> None:
-        others = {"spec.proxyUrl"} if path == "noProxy" else set()
-        assert set(unbuilt(spec(**ASKING[path]))) == {f"spec.{path}"} | others
+        assert unbuilt(spec(**ASKING[path])) == [f"spec.{path}"]
 
     def test_names_all_fields(self) -> None:
         message = verdict(sampling={"percent": 5}, targetLimit=1).message
@@ -176,3 +168,75 @@ class TestPolicy:
     @pytest.mark.parametrize("fields", [fields for fields, _ in CROSSING])
     def test_standalone_is_exempt(self, fields: dict[str, Any]) -> None:
         assert verdict(STANDALONE, **fields).accepted
+
+
+ANY: dict[str, Any] = {"namespaceSelector": {"any": True}}
+_TLS = {"cert": {"secret": SECRET}, "keySecret": SECRET}
+_OAUTH2 = {"clientId": {"secret": SECRET}, "clientSecret": SECRET, "tokenUrl": "https://sso.example.com/token"}
+HAVING: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"basicAuth": {"password": SECRET}}, "spec.basicAuth"),
+    ({"authorization": {"credentials": SECRET}}, "spec.authorization"),
+    ({"oauth2": _OAUTH2}, "spec.oauth2"),
+    ({"bearerTokenSecret": SECRET}, "spec.bearerTokenSecret"),
+    ({"headers": [{"name": "X-Key", "value": "a"}]}, "spec.headers"),
+    ({"tlsConfig": _TLS}, "spec.tlsConfig"),
+)
+
+
+class TestCredentials:
+    """They are not for pods of other namespaces unless the administrator says so."""
+
+    @pytest.mark.parametrize(("fields", "path"), HAVING)
+    @pytest.mark.parametrize("policy", [TENANT, STANDALONE])
+    def test_not_allowed(self, policy: Policy, fields: dict[str, Any], path: str) -> None:
+        found = verdict(policy, namespace="platform", **ANY, **fields)
+        assert found.reason == "NamespaceNotAllowed"
+        assert found.message.startswith(f"{path}: ")
+        assert "crossNamespaceCredentials" in found.message
+
+    @pytest.mark.parametrize("fields", [fields for fields, _ in HAVING])
+    def test_allowed(self, fields: dict[str, Any]) -> None:
+        generous = replace(TENANT, cross_namespace_credentials=True)
+        assert verdict(generous, namespace="platform", **ANY, **fields).accepted
+        assert verdict(TENANT, **fields).accepted
+        assert verdict(TENANT, namespace="platform", **fields, staticTargets=[{"address": "db:1"}]).accepted
+
+    def test_what_is_none(self) -> None:
+        tls = {"ca": {"configMap": SECRET}, "insecureSkipVerify": True}
+        fields = {"tlsConfig": tls, "proxyUrl": "http://proxy", "enableHTTP2": False}
+        assert verdict(TENANT, namespace="platform", **ANY, **fields).accepted
+
+    @pytest.mark.parametrize(("fields", "path"), HAVING)
+    def test_static_targets_alone(self, fields: dict[str, Any], path: str) -> None:
+        manifests = manifest(namespace="platform", staticTargets=[{"address": "db:1"}], **ANY, **fields)
+        assert verdict(raw=manifests).accepted
+
+
+class TestWrites:
+    def of(self, *names: str, default: ObjectRef | None = FLAGS, writes: Collection[ObjectRef] = ()) -> Verdict:
+        found = ScrapeObject.from_manifest(manifest(forwardTo=[{"name": name} for name in names]))
+        return judge(found, Policy(None, MIB, default_write=default), writes)
+
+    def test_all_are_there(self) -> None:
+        assert self.of("a", "b", writes=[ObjectRef("shop", "a"), ObjectRef("shop", "b")]).accepted
+
+    def test_one_is_missing(self) -> None:
+        found = self.of("a", "b", "c", writes=[ObjectRef("shop", "a"), ObjectRef("other", "b")])
+        assert found.reason == "WriteNotFound"
+        assert "there is no PyroscopeWrite shop/b, shop/c" in found.message
+
+    def test_the_flags_are_always_there(self) -> None:
+        assert self.of().accepted
+
+    def test_there_is_no_default(self) -> None:
+        found = self.of(default=None)
+        assert found.reason == "WriteNotFound"
+        assert found.message == "no default write: set spec.forwardTo or the operator's --pyroscope-url"
+        assert self.of("a", default=None, writes=[ObjectRef("shop", "a")]).accepted
+
+    def test_the_default_is_an_object(self) -> None:
+        default = ObjectRef("platform", "main")
+        assert self.of(default=default, writes=[default]).accepted
+        found = self.of(default=default)
+        assert found.reason == "WriteNotFound"
+        assert "create the PyroscopeWrite platform/main" in found.message

@@ -101,9 +101,10 @@ class Bench:
         self.metrics = Metrics()
         self.book = DeliveryBook()
         self.endpoint = endpoint or WriteEndpoint("http://pyroscope:4040")
-        client = PushClient(self.endpoint, fake.transport, self.now)
+        client = PushClient(self.endpoint, lambda _: fake.transport, self.now)
         self.writer = EndpointWriter(client, self.metrics, self.book, clock=self.now, monotonic=loop.time, **options)
         self.task: asyncio.Task[None] | None = None
+        self._labels = dict(zip(("write", "endpoint"), self.endpoint.key.labels, strict=True))
 
     @staticmethod
     def now() -> float:
@@ -124,7 +125,7 @@ class Bench:
 
     def value(self, name: str, **labels: str) -> float:
         """A metric of this endpoint, 0 if it was never touched."""
-        found = self.metrics.registry.get_sample_value(f"pyroscope_operator_{name}", {"endpoint": self.endpoint.name, **labels})
+        found = self.metrics.registry.get_sample_value(f"pyroscope_operator_{name}", {**self._labels, **labels})
         return found or 0.0
 
     def dropped(self) -> dict[str, float]:

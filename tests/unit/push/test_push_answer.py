@@ -7,7 +7,15 @@ import json
 import pytest
 from push_fakes import failed_id
 
-from pyroscope_operator.errors import OutcomeUnknown, PartlyFailed, PushError, Rejected, RequestTooLarge, RetryLater
+from pyroscope_operator.errors import (
+    OutcomeUnknown,
+    PartlyFailed,
+    PushError,
+    Rejected,
+    RequestTooLarge,
+    RetryLater,
+    Unauthenticated,
+)
 from pyroscope_operator.push.answer import Answer, verdict
 
 ID_1 = "0b5f7a8e-5f58-4f4e-9d5e-111111111111"
@@ -52,7 +60,7 @@ PLAIN = [
     (301, Rejected, "Redirected"),
     (308, Rejected, "Redirected"),
     (400, Rejected, "Rejected"),
-    (401, Rejected, "Unauthorized"),
+    (401, Unauthenticated, "Unauthorized"),
     (403, Rejected, "Unauthorized"),
     (404, Rejected, "NotFound"),
     (409, Rejected, "Rejected"),
@@ -86,7 +94,7 @@ CONNECT = [
     (504, "deadline_exceeded", RetryLater, RetryLater),
     (408, "deadline_exceeded", RetryLater, RetryLater),
     (408, "canceled", RetryLater, RetryLater),
-    (401, "unauthenticated", Rejected, Rejected),
+    (401, "unauthenticated", Unauthenticated, Unauthenticated),
     (403, "permission_denied", Rejected, Rejected),
     (501, "unimplemented", Rejected, Rejected),
 ]

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from pyroscope_operator.errors import SettingsError
+from pyroscope_operator.model.access import Access, basic
 from pyroscope_operator.model.labels import Labels
+from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.endpoint import WriteEndpoint
 
 
@@ -54,16 +56,14 @@ def test_urls_that_cannot_work(url: str) -> None:
     "fields",
     [
         {"name": ""},
-        {"basic_auth": ("me", "hunter2"), "bearer_token": "hunter2"},
-        {"bearer_token": "hunter2", "headers": (("authorization", "hunter2"),)},
-        {"basic_auth": ("m:e", "hunter2")},
-        {"bearer_token": "hunter2\n"},
+        {"access": Access(authorization="Bearer hunter2", headers=(("authorization", "hunter2"),))},
+        {"access": Access(authorization="Bearer hunter2\n")},
         {"tenant_id": "hunter2\r\nX: y"},
-        {"tenant_id": "a", "headers": (("x-scope-orgid", "b"),)},
-        {"headers": (("Host", "hunter2"),)},
-        {"headers": (("content-type", "hunter2"),)},
-        {"headers": (("X Y", "hunter2"),)},
-        {"headers": (("X", "hünter2"),)},
+        {"tenant_id": "a", "access": Access(headers=(("x-scope-orgid", "b"),))},
+        {"access": Access(headers=(("Host", "hunter2"),))},
+        {"access": Access(headers=(("content-type", "hunter2"),))},
+        {"access": Access(headers=(("X Y", "hunter2"),))},
+        {"access": Access(headers=(("X", "hünter2"),))},
         {"remote_timeout": 0.0},
         {"min_backoff": 0.0},
         {"min_backoff": 5.0, "max_backoff": 1.0},
@@ -77,16 +77,15 @@ def test_settings_that_cannot_work(fields: dict[str, Any]) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("fields", "header"),
-    [
-        ({"tenant_id": "team-a"}, ("X-Scope-OrgID", "team-a")),
-        ({"bearer_token": "hunter2"}, ("Authorization", "Bearer hunter2")),
-        ({"basic_auth": ("me", "hunter:2")}, ("Authorization", "Basic bWU6aHVudGVyOjI=")),
-        ({"headers": (("X-Key", "hunter2"),)}, ("X-Key", "hunter2")),
-    ],
-)
-def test_headers_are_sent_and_not_shown(fields: dict[str, Any], header: tuple[str, str]) -> None:
-    endpoint = WriteEndpoint("http://pyroscope", **fields)
-    assert endpoint.request_headers() == [header]
-    assert "hunter" not in repr(endpoint)
+def test_nothing_secret_is_shown() -> None:
+    access = Access(authorization=basic("me", "hunter2"), headers=(("X-Key", "hunter2"),))
+    endpoint = WriteEndpoint("http://pyroscope", access=access, tenant_id="team-a")
+    assert endpoint.tenant_header == (("X-Scope-OrgID", "team-a"),)
+    assert "hunter2" not in repr(endpoint)
+    assert basic("me", "hunter2") not in repr(endpoint)
+
+
+def test_names() -> None:
+    flags, mine = WriteEndpoint("http://p").key, WriteEndpoint("http://p", name="eu", write=ObjectRef("shop", "main")).key
+    assert (str(flags), flags.labels) == ("default", ("default", "default"))
+    assert (str(mine), mine.labels) == ("shop/main/eu", ("shop/main", "eu"))

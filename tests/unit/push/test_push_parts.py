@@ -14,8 +14,11 @@ from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.backoff import Backoff, parse_retry_after
 from pyroscope_operator.push.batch import encode, request_body, with_external
 from pyroscope_operator.push.delivery import MAX_TROUBLES, Delivery, DeliveryBook, Trouble
+from pyroscope_operator.push.endpoint import FLAGS, EndpointKey
 from pyroscope_operator.push.shape import Limits, refusal
 from pyroscope_operator.push.sizing import BatchSize, Suspects
+
+HERE = EndpointKey(FLAGS, "default")
 
 
 def test_a_request_has_all_series_in_order() -> None:
@@ -182,15 +185,15 @@ def test_delivery_book() -> None:
     mine, yours = labels(), labels("cart")
     lost, full = Trouble("PushFailing", "default: Rejected"), Trouble("QueueFull", "default: QueueFull")
     assert book.get(SHOP) == Delivery()
-    book.record_waiting(SHOP, "default: Unavailable")
-    book.record_trouble(SHOP, mine, lost, dropped=False)
-    book.record_trouble(SHOP, yours, full, dropped=True)
-    book.record_trouble(SHOP, mine, full, dropped=True)
-    book.record_sent(other, [mine, yours], 12.0)
+    book.record_waiting(SHOP, HERE, "default: Unavailable")
+    book.record_trouble(SHOP, HERE, mine, lost, dropped=False)
+    book.record_trouble(SHOP, HERE, yours, full, dropped=True)
+    book.record_trouble(SHOP, HERE, mine, full, dropped=True)
+    book.record_sent(other, HERE, [mine, yours], 12.0)
     assert book.get(SHOP) == Delivery(None, "default: Unavailable", ((mine, full), (yours, full)), 2)
-    book.record_sent(SHOP, [yours], 13.0)
+    book.record_sent(SHOP, HERE, [yours], 13.0)
     assert book.get(SHOP) == Delivery(13.0, None, ((mine, full),), 2), "the other series is still in trouble"
-    book.record_sent(SHOP, [mine], 14.0)
+    book.record_sent(SHOP, HERE, [mine], 14.0)
     assert book.get(SHOP) == Delivery(14.0, None, (), 2)
     book.forget([other])
     assert book.get(SHOP) == Delivery()
@@ -200,7 +203,23 @@ def test_delivery_book() -> None:
 def test_troubles_are_bounded() -> None:
     book, trouble = DeliveryBook(), Trouble("PushFailing", "default: Rejected")
     for number in range(MAX_TROUBLES + 5):
-        book.record_trouble(SHOP, labels(pod=str(number)), trouble, dropped=True)
+        book.record_trouble(SHOP, HERE, labels(pod=str(number)), trouble, dropped=True)
     delivery = book.get(SHOP)
     assert [series["pod"] for series, _ in delivery.troubles] == [str(n) for n in range(5, MAX_TROUBLES + 5)]
     assert delivery.dropped == MAX_TROUBLES + 5
+
+
+def test_one_endpoint_does_not_hide_another() -> None:
+    book, there = DeliveryBook(), EndpointKey(SHOP, "there")
+    mine, lost = labels(), Trouble("PushFailing", "shop/checkout/there: Rejected")
+    book.record_waiting(SHOP, there, "shop/checkout/there: Unavailable")
+    book.record_trouble(SHOP, there, mine, lost, dropped=True)
+    book.record_sent(SHOP, HERE, [mine], 12.0)
+    assert book.get(SHOP) == Delivery(12.0, "shop/checkout/there: Unavailable", ((mine, lost),), 1)
+    assert book.get(SHOP, [HERE.write]) == Delivery(12.0), "it is no longer forwarded there"
+    book.record_waiting(SHOP, HERE, "default: Unreachable")
+    assert book.get(SHOP).waiting == "default: Unreachable; endpoints that fail: 2"
+    book.record_trouble(SHOP, there, mine, Trouble("QueueFull", "full"), dropped=True)
+    assert book.get(SHOP).waiting == "shop/checkout/there: Unavailable; endpoints that fail: 2", "the worse one first"
+    book.close(there)
+    assert book.get(SHOP) == Delivery(12.0, "default: Unreachable"), "what is removed has no trouble"

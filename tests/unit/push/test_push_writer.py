@@ -14,6 +14,7 @@ import pytest
 from push_fakes import EPOCH, SHOP, Bench, FakePyroscope, bodies, connect_error, failed_id, ids, labels, ok
 
 from pyroscope_operator._proto.push_pb2 import PushRequest
+from pyroscope_operator.model.access import Access
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.batch import OVERHEAD
@@ -116,13 +117,14 @@ async def test_success_is_counted_and_told() -> None:
     assert bench.value("push_requests_total", result="ok") == 1
     assert bench.value("push_bytes_total") == size - 2 * OVERHEAD
     assert bench.value("push_retries_total") == 0
-    latency = bench.metrics.registry.get_sample_value("pyroscope_fanout_latency_sum", {"endpoint": "default"})
+    latency = bench.metrics.registry.get_sample_value("pyroscope_fanout_latency_sum", {"write": "default", "endpoint": "default"})
     assert latency == pytest.approx(2, abs=0.01)
     delivery = bench.book.get(SHOP)
     assert delivery.last_push == pytest.approx(EPOCH + 3, abs=0.01)
     assert (delivery.waiting, delivery.troubles, delivery.dropped) == (None, (), 0)
     snapshot = bench.writer.snapshot()
-    assert (snapshot.endpoint, snapshot.backing_off_since, snapshot.last_error_reason) == ("default", None, None)
+    assert (str(snapshot.key), snapshot.failing_since, snapshot.last_error_reason) == ("default", None, None)
+    assert (snapshot.sent, snapshot.dropped, snapshot.retried) == (2, 0, 0)
     assert snapshot.last_success == delivery.last_push
 
 
@@ -249,7 +251,7 @@ async def test_an_outage_loses_nothing_that_fits_and_keeps_order() -> None:
         assert bench.dropped() == {}
         snapshot = bench.writer.snapshot()
         assert snapshot.queue_profiles == 60
-        assert snapshot.backing_off_since == pytest.approx(EPOCH + 1, abs=0.01)
+        assert snapshot.failing_since == pytest.approx(EPOCH + 1, abs=0.01)
         assert snapshot.last_error_reason == "Unreachable"
         for source in (SHOP, CART):
             assert bench.book.get(source) == Delivery(waiting="default: Unreachable: ConnectError")
@@ -258,7 +260,7 @@ async def test_an_outage_loses_nothing_that_fits_and_keeps_order() -> None:
         await asyncio.sleep(40)
     arrived = [body for batch in fake.batches[tries:] for body in batch]
     assert arrived == sent
-    assert bench.writer.snapshot().backing_off_since is None
+    assert bench.writer.snapshot().failing_since is None
     for source in (SHOP, CART):
         assert (bench.book.get(source).waiting, bench.book.get(source).troubles) == (None, ())
     assert len(fake.requests) - tries == 1
@@ -488,7 +490,7 @@ async def test_an_endpoint_that_fails_for_all_is_left_alone_for_longer_and_longe
         gaps = [later - sooner for sooner, later in pairwise(fake.times)]
         assert min(gaps) >= 0.5
         assert min(gaps[6:]) >= 15
-        assert bench.writer.snapshot().backing_off_since is not None
+        assert bench.writer.snapshot().failing_since is not None
         kept = bench.writer.snapshot().queue_profiles
         tries, fake.otherwise = len(fake.requests), lambda _: ok()
         await asyncio.sleep(100)
@@ -749,7 +751,7 @@ async def test_the_log_has_a_line_for_each_change_and_no_secret(caplog: pytest.L
     caplog.set_level(logging.DEBUG, "pyroscope_operator")
     page = httpx.Response(503, text="hunter2 in a body")
     fake = FakePyroscope([DOWN, DOWN, DOWN, page])
-    secret = endpoint(bearer_token="hunter2", headers=(("X-Key", "hunter2"),))
+    secret = endpoint(access=Access(authorization="Bearer hunter2", headers=(("X-Key", "hunter2"),)))
     async with Bench(fake, endpoint=secret) as bench:
         bench.put(b"a")
         await asyncio.sleep(60)

@@ -12,12 +12,13 @@ from dataclasses import replace
 import httpx
 import pytest
 from aiohttp import web
-from scrape_fakes import CPU, GOROUTINE, Chunks, scrape, target
+from scrape_fakes import CPU, GOROUTINE, Chunks, response, scrape, target
 from scrape_servers import SECRET, Handler, answer_of, at, body_of, failure, fetch, serving, wire
 
 from pyroscope_operator import __version__
-from pyroscope_operator.errors import FetchError
-from pyroscope_operator.model.target import Params
+from pyroscope_operator.errors import AccessError, FetchError
+from pyroscope_operator.model.access import Access
+from pyroscope_operator.model.target import STATIC, Params
 from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
 from pyroscope_operator.transport.plain import open_transport
 
@@ -168,7 +169,7 @@ async def test_an_empty_body_is_not_the_fetchers_business() -> None:
 # What is refused
 
 
-@pytest.mark.parametrize("status", [201, 204, 206, 304, 400, 401, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [201, 204, 206, 304, 400, 404, 429, 500, 503])
 async def test_only_200_will_do(status: int) -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.Response(status=status, body=None if status in {204, 304} else SECRET.encode(), reason=SECRET)
@@ -444,3 +445,124 @@ async def test_many_targets_at_once() -> None:
         what = at(server.address, timeout=5.0)
         fetcher = Fetcher(lambda _: opened)
         assert set(await asyncio.gather(*(body_of(fetcher, what) for _ in range(150)))) == {BODY}
+
+
+# Credentials
+
+
+TOKEN = Access(authorization=f"Bearer {SECRET}", credentials="spec.bearerTokenSecret")
+
+
+class Ways:
+    """Transports that keep the Access that each request was sent with; `answer` says what comes."""
+
+    def __init__(self, answer: Callable[[httpx.Request], httpx.Response]) -> None:
+        self._answer = answer
+        self.gone: list[tuple[str, Access]] = []
+
+    def of(self, access: Access) -> httpx.AsyncBaseTransport:
+        def handle(request: httpx.Request) -> httpx.Response:
+            self.gone.append((str(request.url), access))
+            return self._answer(request)
+
+        return httpx.MockTransport(handle)
+
+
+def moved(**steps: str) -> Callable[[httpx.Request], httpx.Response]:
+    """Redirects by the last part of the path; 200 where there is none."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        to = steps.get(request.url.path.rpartition("/")[2])
+        return httpx.Response(302, headers={"Location": to}) if to else response(BODY)
+
+    return answer
+
+
+STATIC_TARGET = target(pod_uid=STATIC, pod="", container="", address="db.example:6060", scheme="https")
+
+
+async def test_a_static_target_may_send_to_another_host_but_the_credentials_stay() -> None:
+    steps = {"goroutine": "https://other.example/b", "b": "https://db.example:6060/c", "c": "/d"}
+    ways = Ways(moved(**steps))
+    what = scrape(GOROUTINE, STATIC_TARGET, access=TOKEN)
+    assert await body_of(Fetcher(ways.of), what) == BODY
+    assert [url for url, _ in ways.gone][1:] == [
+        "https://other.example/b",
+        "https://db.example:6060/c",
+        "https://db.example:6060/d",
+    ]
+    assert [access for _, access in ways.gone] == [TOKEN] + [TOKEN.elsewhere()] * 3
+    assert not any(access.has_credentials for _, access in ways.gone[1:])
+    assert all(access.guarded for _, access in ways.gone[1:])
+
+
+@pytest.mark.parametrize(
+    ("scheme", "location", "kept"),
+    [
+        ("https", "http://10.0.0.1:6060/x", False),
+        ("https", "https://10.0.0.1:7070/x", True),
+        ("https", "/x", True),
+        ("http", "https://10.0.0.1:6060/x", True),
+        ("http", "http://10.0.0.1:7070/x", True),
+    ],
+)
+async def test_credentials_are_not_sent_in_the_clear_after_tls(scheme: str, location: str, kept: bool) -> None:
+    ways = Ways(moved(goroutine=location))
+    assert await body_of(Fetcher(ways.of), scrape(GOROUTINE, target(scheme=scheme), access=TOKEN)) == BODY
+    (_, first), (_, second) = ways.gone
+    assert first == TOKEN
+    assert second.has_credentials == kept
+    assert not second.guarded
+
+
+@pytest.mark.parametrize("location", ["ftp://other.example/x", "file:///etc/passwd", "http://", "http://[", "javascript:x"])
+async def test_a_static_target_can_not_send_anywhere(location: str) -> None:
+    ways = Ways(moved(goroutine=location))
+    with pytest.raises(FetchError) as caught:
+        await body_of(Fetcher(ways.of), scrape(GOROUTINE, STATIC_TARGET, access=TOKEN))
+    assert caught.value.reason == "RedirectRefused"
+    assert len(ways.gone) == 1
+
+
+async def test_a_redirect_brings_no_user_of_its_own() -> None:
+    ways = Ways(moved(goroutine=f"https://u:{SECRET}@other.example/x"))
+    await body_of(Fetcher(ways.of), scrape(GOROUTINE, STATIC_TARGET))
+    assert ways.gone[1][0] == "https://other.example/x"
+
+
+@pytest.mark.parametrize(
+    ("status", "access", "reason", "message"),
+    [
+        (401, TOKEN, "Unauthorized", "the target does not accept spec.bearerTokenSecret (HTTP status 401)"),
+        (403, TOKEN, "Forbidden", "the target does not permit it with spec.bearerTokenSecret (HTTP status 403)"),
+        (401, Access(), "Unauthorized", "the target asks for credentials, and the object has none (HTTP status 401)"),
+        (403, Access(), "Forbidden", "the target forbids it without credentials, and the object has none (HTTP status 403)"),
+    ],
+)
+async def test_credentials_that_are_not_accepted(status: int, access: Access, reason: str, message: str) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(status=status, body=SECRET.encode(), reason=SECRET)
+
+    async with serving(handler) as server:
+        error = await failure(at(server.address, access=access))
+    assert (error.reason, error.message) == (reason, message)
+
+
+async def test_credentials_that_were_left_behind() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "other.example":
+            return httpx.Response(401)
+        return httpx.Response(302, headers={"Location": "https://other.example/"})
+
+    with pytest.raises(FetchError, match="redirects to where no credentials are sent") as caught:
+        await body_of(Fetcher(Ways(answer).of), scrape(GOROUTINE, STATIC_TARGET, access=TOKEN))
+    assert caught.value.reason == "Unauthorized"
+
+
+async def test_what_is_wrong_on_the_way_keeps_its_reason() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise AccessError("TokenRefused", "tokenUrl gives no token")
+
+    with pytest.raises(FetchError) as caught:
+        await body_of(Fetcher(Ways(answer).of), scrape())
+    assert (caught.value.reason, caught.value.message) == ("TokenRefused", "tokenUrl gives no token")

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+import httpx
 import pytest
-from scrape_fakes import CPU, EPOCH, GOROUTINE, INTERVAL, LABELS, MEMORY, Bench, FakeTargets, cumulative, scrape, snapshot, target
+from scrape_fakes import (
+    CPU,
+    EPOCH,
+    GOROUTINE,
+    INTERVAL,
+    LABELS,
+    MEMORY,
+    SHOP,
+    Bench,
+    FakeTargets,
+    cumulative,
+    scrape,
+    snapshot,
+    target,
+)
 
+from pyroscope_operator.model.access import DIRECT, Access
+from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
 
 pytestmark = pytest.mark.looptime
@@ -154,4 +172,42 @@ async def test_states() -> None:
     (state,) = pool.states().values()
     assert (state.health.up, state.health.scrapes) == (True, 1)
     assert state.next_scrape == pytest.approx(EPOCH + what.offset + INTERVAL)
+    await pool.close()
+
+
+async def test_new_credentials_keep_loop_phase_and_delta_state_and_leave_others_alone() -> None:
+    bench = Bench(counting())
+    sent: list[Access] = []
+
+    def transport(access: Access) -> httpx.MockTransport:
+        sent.append(access)
+        return httpx.MockTransport(bench.targets.handle)
+
+    pool = ScrapePool(replace(bench.context, fetcher=Fetcher(transport)))
+    old, new = (Access(authorization=f"Bearer {token}") for token in ("hunter2", "hunter3"))
+    mine, other = scrape(MEMORY, access=old), scrape(MEMORY, target(pod_uid="uid-1"))
+    await pool.sync([mine, other])
+    await asyncio.sleep(2 * INTERVAL)
+    loops, slots = dict(pool._loops), {key: state.next_scrape for key, state in pool.states().items()}
+    requests = {key: loop.scraper._request for key, loop in loops.items()}
+    await pool.sync([replace(mine, access=new), scrape(MEMORY, target(pod_uid="uid-1"))])
+    assert pool._loops == loops
+    assert {key: state.next_scrape for key, state in pool.states().items()} == slots
+    assert loops[other.key].scraper._request is requests[other.key]
+    sent.clear()
+    await asyncio.sleep(INTERVAL)
+    assert sorted(map(hash, sent)) == sorted(map(hash, [new, DIRECT]))
+    assert bench.value("delta_baselines_total") == 2
+    await pool.close()
+
+
+async def test_credentials_that_are_refused_are_told_of() -> None:
+    bench, told = Bench(FakeTargets(lambda _: httpx.Response(401))), []
+    pool = ScrapePool(replace(bench.context, unauthorized=told.append))
+    await pool.sync([scrape(GOROUTINE)])
+    await asyncio.sleep(2 * INTERVAL)
+    assert told == [SHOP, SHOP]
+    bench.targets.answer = lambda _: httpx.Response(403)
+    await asyncio.sleep(INTERVAL)
+    assert told == [SHOP, SHOP]
     await pool.close()

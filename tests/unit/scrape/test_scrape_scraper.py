@@ -262,7 +262,7 @@ async def test_the_reverse_change_during_a_request() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (httpx.ConnectError("refused"), "InvalidHTTP"),
+        (httpx.ConnectError("refused"), "ConnectFailed"),
         (ConnectionResetError(104, "reset"), "ConnectionLost"),
         (response(b"secret", status=503), "HTTPStatus"),
         (b"", "EmptyBody"),

@@ -51,7 +51,7 @@ async def test_open_connections_do_not_hold_up_the_shutdown(sent: bytes) -> None
 async def test_a_reader_that_is_slow_does_not_hold_up_the_shutdown() -> None:
     metrics = Metrics()
     for i in range(20_000):
-        metrics.pushes.labels(f"endpoint-{i:050}", "ok").inc()
+        metrics.pushes.labels("default", f"endpoint-{i:050}", "ok").inc()
     loop = asyncio.get_running_loop()
     async with serve("127.0.0.1:0", Pages(metrics, lambda: "", dict)) as address:
         _, writer = await connect(address)
@@ -96,7 +96,7 @@ async def test_only_reading_is_allowed(path: str) -> None:
 
 async def test_metrics_have_samples_with_their_labels() -> None:
     metrics = Metrics()
-    metrics.fanout_latency.labels("default").observe(0.3)
+    metrics.fanout_latency.labels("default", "default").observe(0.3)
     async with (
         serve("127.0.0.1:0", Pages(metrics, lambda: "", dict)) as address,
         aiohttp.ClientSession() as session,
@@ -104,6 +104,6 @@ async def test_metrics_have_samples_with_their_labels() -> None:
     ):
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         text = await answer.text()
-    assert 'pyroscope_fanout_latency_bucket{endpoint="default",le="0.5"} 1.0' in text
-    assert 'pyroscope_fanout_latency_count{endpoint="default"} 1.0' in text
+    assert 'pyroscope_fanout_latency_bucket{endpoint="default",le="0.5",write="default"} 1.0' in text
+    assert 'pyroscope_fanout_latency_count{endpoint="default",write="default"} 1.0' in text
     assert "_created" not in text
