@@ -45,6 +45,9 @@ impl<'a> Fields<'a> {
             return Ok(None);
         }
         let tag = read_tag(&mut self.rest)?;
+        if tag >> 3 == 0 {
+            return Err(Broken); // within groups, nobody cares
+        }
         let content = match tag & 7 {
             0 => Content::Varint(read_varint(&mut self.rest)?),
             2 => Content::Bytes(read_bytes(&mut self.rest)?),
@@ -123,8 +126,7 @@ pub fn push_varint(to: &mut Vec<u8>, mut number: u64) {
 
 #[inline]
 fn read_tag(from: &mut &[u8]) -> Wire<u32> {
-    let tag = u32::try_from(read_up_to::<MAX_TAG_BYTES>(from)?).map_err(|_| Broken)?;
-    if tag >> 3 == 0 { Err(Broken) } else { Ok(tag) }
+    u32::try_from(read_up_to::<MAX_TAG_BYTES>(from)?).map_err(|_| Broken)
 }
 
 #[inline]

@@ -82,7 +82,8 @@ def test_bytes(body: bytes) -> None:
 def test_groups(depth: int, put: object) -> None:
     """Nobody writes them, but protobuf allows them within unknown fields, so deep."""
     assert callable(put)
-    for body in (GROUP * depth + END * depth, GROUP * depth + b"\x08\x01" + END * depth, GROUP * depth):
+    inside = (b"", b"\x08\x01", b"\0\x01", b"\x02\0", b"\x03\x04", b"\x09" + bytes(8), b"\x0e", b"\x80\x80\x80\x80\x80\x01")
+    for body in (GROUP * depth, *(GROUP * depth + content + END * depth for content in inside)):
         Pair().feed(RAW + put(body))
 
 
