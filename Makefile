@@ -101,5 +101,5 @@ bench-delta: build ## what the delta core costs, beside the oracle and beside Go
 	@$(PY) -m e2e.delta_bench
 
 clean: ## remove what the build made, the caches included
-	rm -rf $(VENV) $(CACHE) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(CACHE) dist operator/pyroscope_operator/pprof/*.so .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
