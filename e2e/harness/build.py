@@ -66,6 +66,7 @@ PROGRAMS = (
     Program("receiver", _TESTBED, "./cmd/receiver"),
     Program("profcheck", _TESTBED, "./cmd/profcheck"),
     Program("genkey", _TESTBED, "./cmd/genkey"),
+    Program("gziploop", _TESTBED, "./cmd/gziploop"),
     Program("gate", _TESTBED, "./cmd/gate"),
     Program("proxy", _TESTBED, "./cmd/proxy"),
 )

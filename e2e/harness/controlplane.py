@@ -20,8 +20,10 @@ ADMIN_TOKEN = "testbed-admin"
 class ControlPlane:
     """One etcd, one kube-apiserver or more. Everything is in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, profiled: bool = False) -> None:
+        """`profiled`: both serve every type of profile; etcd to anybody, the API server to the admin."""
         self.folder = folder
+        self._profiled = profiled
         folder.mkdir(parents=True, exist_ok=True)
         self.etcd_port, self.peer_port, self.port = free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
@@ -50,6 +52,7 @@ class ControlPlane:
                 f"--initial-advertise-peer-urls={peer}",
                 f"--initial-cluster=default={peer}",
                 "--log-level=warn",
+                *(["--enable-pprof"] if self._profiled else []),
             ],
             self.folder,
         )
@@ -78,6 +81,7 @@ class ControlPlane:
                 "--authorization-mode=RBAC",
                 # No controller-manager makes service accounts here.
                 "--disable-admission-plugins=ServiceAccount",
+                *(["--contention-profiling"] if self._profiled else []),
             ],
             self.folder,
         )

@@ -27,6 +27,7 @@ from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.engine.writes import Writes
 from pyroscope_operator.folders import Folders
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.pprof import core
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.endpoint import FLAGS
 from pyroscope_operator.push.fanout import Fanout
@@ -63,6 +64,8 @@ class Source(Protocol):
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT. Raises OperatorErrors, in groups."""
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    if not core.IS_NATIVE:
+        _LOG.warning("the native core is missing: profiles are worked on in plain Python, which takes many times the CPU")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

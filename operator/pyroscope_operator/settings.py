@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     body_memory: Bytes = "128MiB"
     """Bytes of bodies that all scrapes together hold at a time; at least four times the body size limit."""
     baseline_memory: Bytes = "1GiB"
-    """Bytes for what cumulative profiles are compared with: about 200 for each sample of each memory, mutex and block profile."""
+    """Bytes for what cumulative profiles are compared with: about 25 for each sample of each memory, mutex and block profile."""
     privileged_namespaces: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """Namespaces whose objects may select pods of other namespaces and name static targets. Default: the operator's own."""
     cross_namespace_credentials: bool = False

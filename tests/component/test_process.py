@@ -116,8 +116,9 @@ class Operator:
 
 
 @asynccontextmanager
-async def operator(here: World, path: Path, *flags: str) -> AsyncIterator[Operator]:
+async def operator(here: World, path: Path, *flags: str, python_path: str = "") -> AsyncIterator[Operator]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(path.parent), "PYROSCOPE_URL": f"http://{here.pyroscope}"}
+    environment["PYTHONPATH"] = python_path
     command = [sys.executable, "-m", "pyroscope_operator", "run", "--standalone", str(path), "--listen=127.0.0.1:0", *flags]
     pipe = asyncio.subprocess.PIPE
     running = Operator(await asyncio.create_subprocess_exec(*command, env=environment, stderr=pipe))
@@ -158,6 +159,18 @@ async def test_from_target_to_pyroscope(tmp_path: Path) -> None:
     assert memory[0][0] == {**common, "__name__": "memory", "__delta__": "false"}
     ((values),) = read(gzip.decompress(memory[0][1])).values()
     assert 10 <= values[0] <= 30
+
+
+async def test_without_the_native_core_it_says_so_once_and_works(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text('import sys\nsys.modules["pyroscope_operator.pprof._native"] = None\n')
+    async with (
+        world() as here,
+        operator(here, here.manifest(tmp_path, memory={"enabled": True}), python_path=str(tmp_path)) as running,
+    ):
+        await until(lambda: {labels["__name__"] for labels, _ in here.taken} >= {"memory", "goroutine"})
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.ended(5) == 0
+    assert [message for message in running.messages() if "native core is missing" in message] == [running.messages()[0]]
 
 
 async def test_a_dead_target_is_told_in_words(tmp_path: Path) -> None:

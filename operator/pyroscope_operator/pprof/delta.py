@@ -1,40 +1,19 @@
 """The difference of two cumulative profiles.
 
 Go's allocs, heap, mutex and block profiles count since the process started; what is
-sent is what happened between two scrapes.  This is the reference in plain Python: a
-faster core has to give the same samples.
+sent is what happened between two scrapes.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from struct import Struct
+from typing import NamedTuple
 
-from pyroscope_operator._proto.profile_pb2 import Profile
-from pyroscope_operator.errors import ProfileError
-from pyroscope_operator.pprof.assembly import Row, assemble
-from pyroscope_operator.pprof.check import parse
-from pyroscope_operator.pprof.gunzip import compress, decompress
-from pyroscope_operator.pprof.key import SampleKeys
-
-SUBTRACTED = frozenset(
-    {(b"alloc_objects", b"count"), (b"alloc_space", b"bytes"), (b"contentions", b"count"), (b"delay", b"nanoseconds")}
-)
-"""Type and unit of the columns that are cumulative. All others, `inuse_*` above all, keep their values."""
-
-MAX_COLUMNS = 4
-"""Go's heap profile has 4 columns, and no cumulative profile that is known has more."""
-
-_KEY_BYTES = 200
-"""What a key of the state takes in memory with its counters: 167 bytes with one column, 196 with four."""
-
-_INT64_MAX = 2**63 - 1
+from pyroscope_operator.pprof import core
+from pyroscope_operator.pprof.gunzip import compress
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """What happened between two scrapes: a profile as raw protobuf and the number of its samples.
 
     With `samples` 0 nothing happened, and the profile carries nothing but its header.
@@ -44,144 +23,44 @@ class Difference:
     samples: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """What of one scrape the next one needs.
-
-    `types` are type and unit of all columns.  `counters` holds for each key that has a
-    value other than 0 its subtracted columns, as packed int64.  Bytes to bytes: about
-    130 bytes per key where tuples of ints take 200, and nothing for the garbage collector.
-    """
-
-    types: tuple[tuple[bytes, bytes], ...]
-    time_nanos: int
-    counters: Mapping[bytes, bytes]
-
-
 class DeltaComputer:
     """Takes the differences of one series of cumulative profiles.
 
-    The state is that of the last good scrape: an error changes nothing.  Not safe for
+    The state is that of the last good scrape: an error changes nothing.  Not meant for
     several threads at once; a series has one scrape at a time.
     """
+
+    __slots__ = ("_core", "_max_raw_bytes")
 
     def __init__(self, max_raw_bytes: int) -> None:
         """`max_raw_bytes` bounds the uncompressed size of what `delta` takes."""
         self._max_raw_bytes = max_raw_bytes
-        self._seed = secrets.token_bytes(16)
-        self._last: _Snapshot | None = None
+        self._core = core.new_core(secrets.token_bytes(16))
 
     @property
     def size(self) -> int:
         """About how many bytes the state takes."""
-        return len(self._last.counters) * _KEY_BYTES if self._last else 0
+        return self._core.size
 
     def reset(self) -> None:
         """Forget the state: the next profile is the baseline (the container was restarted)."""
-        self._last = None
+        self._core.reset()
 
     def delta(self, profile: bytes) -> bytes | None:
-        """Like `difference`, from gzip or raw protobuf to gzip.
-
-        Raises `ProfileError` for the same reasons and for BrokenGzip.
-        """
-        difference = self.difference(decompress(profile, self._max_raw_bytes))
+        """Like `difference`, but gives gzip."""
+        difference = self.difference(profile)
         return compress(difference.raw) if difference else None
 
-    def difference(self, raw: bytes) -> Difference | None:
-        """The difference of `raw` (protobuf) to the profile before; None if it became the baseline instead.
+    def difference(self, profile: bytes, limit: int | None = None) -> Difference | None:
+        """The difference of `profile` (gzip or raw protobuf) to the one before; None if it became the baseline instead.
 
         It becomes the baseline if it is the first one, if its columns are others than
         before, or if the process must have restarted: a subtracted value fell (or is
-        below 0), or a key that had one other than 0 is gone.
+        below 0), or a key that had one other than 0 is gone.  Other threads go on meanwhile
+        if the core is native.  `limit` is for this time, if it is lower than `max_raw_bytes`.
 
-        Raises `ProfileError`: EmptyBody, NotAProfile, TooComplex, or NotCumulative if no
-        column can be subtracted or there are more than `MAX_COLUMNS`.
+        Raises `ProfileError`: BodyTooLarge, BrokenGzip, EmptyBody, NotAProfile, TooComplex, or
+        NotCumulative if no column can be subtracted or there are more than four.
         """
-        profile = parse(raw)
-        types = _types(profile)
-        columns = _subtracted_columns(types)
-        rows = _merged_rows(profile, self._seed)
-        current = _Snapshot(types, profile.time_nanos, _counters(rows, columns))
-        result = _difference(profile, rows, columns, current, self._last)
-        self._last = current  # not before everything that may fail has gone well
-        return result
-
-
-def _types(profile: Profile) -> tuple[tuple[bytes, bytes], ...]:
-    strings = profile.string_table
-    return tuple((strings[value_type.type], strings[value_type.unit]) for value_type in profile.sample_type)
-
-
-def _subtracted_columns(types: Sequence[tuple[bytes, bytes]]) -> tuple[int, ...]:
-    """The indexes of the columns to subtract, at least one."""
-    if len(types) > MAX_COLUMNS:
-        raise ProfileError("NotCumulative", f"the profile has {len(types)} sample types, more than {MAX_COLUMNS}")
-    columns = tuple(index for index, value_type in enumerate(types) if value_type in SUBTRACTED)
-    if not columns:
-        raise ProfileError("NotCumulative", "the profile has no cumulative sample type that is known")
-    return columns
-
-
-def _merged_rows(profile: Profile, seed: bytes) -> dict[bytes, Row]:
-    """Key to first sample and summed values, in the order of the profile."""
-    key_of = SampleKeys(profile, seed).of
-    rows: dict[bytes, Row] = {}
-    for sample in profile.sample:
-        key = key_of(sample)
-        same = rows.get(key)
-        rows[key] = Row(sample, sample.value[:]) if same is None else Row(same.sample, _sum(same.values, sample.value))
-    return rows
-
-
-def _sum(left: Sequence[int], right: Sequence[int]) -> list[int]:
-    total = [a + b for a, b in zip(left, right, strict=True)]
-    if max(total) > _INT64_MAX or min(total) < -_INT64_MAX - 1:
-        raise ProfileError("NotAProfile", "the values of equal samples add up to more than 64 bits")
-    return total
-
-
-def _counters(rows: Mapping[bytes, Row], columns: Sequence[int]) -> dict[bytes, bytes]:
-    pack = Struct(f"<{len(columns)}q").pack
-    zero = pack(*(0 for _ in columns))
-    packed = ((key, pack(*(row.values[column] for column in columns))) for key, row in rows.items())
-    return {key: counters for key, counters in packed if counters != zero}
-
-
-def _difference(
-    profile: Profile, rows: Mapping[bytes, Row], columns: Sequence[int], current: _Snapshot, last: _Snapshot | None
-) -> Difference | None:
-    if last is None or last.types != current.types:
-        return None
-    if not last.counters.keys() <= rows.keys():
-        return None
-    changed = _changed_rows(rows, columns, last.counters)
-    if changed is None:
-        return None
-    result = assemble(profile, changed, _duration(last.time_nanos, current.time_nanos))
-    return Difference(result.SerializeToString(), len(changed))
-
-
-def _changed_rows(rows: Mapping[bytes, Row], columns: Sequence[int], last: Mapping[bytes, bytes]) -> list[Row] | None:
-    """The rows that are not zero after subtraction, or None if a subtracted column fell."""
-    unpack = Struct(f"<{len(columns)}q").unpack
-    changed: list[Row] = []
-    for key, (sample, values) in rows.items():
-        before = last.get(key)
-        left = list(values)
-        for column, value in zip(columns, unpack(before) if before else (0,) * len(columns), strict=True):
-            left[column] -= value
-            if not 0 <= left[column] <= _INT64_MAX:  # above: only after a negative counter
-                return None
-        if any(left):
-            changed.append(Row(sample, left))
-    return changed
-
-
-def _duration(last: int, current: int) -> int:
-    """Nanoseconds between two profile times; 0 (unknown) if a time is missing or the clock went backwards.
-
-    The counters decide what happened, not the clock: a step of the target's clock costs
-    the duration, never the profile.
-    """
-    return min(max(current - last, 0), _INT64_MAX) if last > 0 else 0
+        found = self._core.difference(profile, self._max_raw_bytes if limit is None else min(limit, self._max_raw_bytes))
+        return Difference(*found) if found else None

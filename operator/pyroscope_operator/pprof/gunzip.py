@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
+from functools import partial
 
 from pyroscope_operator.errors import ProfileError
+
+_pack: Callable[[bytes], bytes]
+try:
+    from isal import igzip_lib
+except ImportError:  # there are wheels for x86_64 and aarch64 only
+    _pack = partial(gzip.compress, compresslevel=1, mtime=0)
+else:
+    _pack = partial(igzip_lib.compress, level=1, flag=igzip_lib.COMP_GZIP)
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -45,9 +55,15 @@ def decompress(body: bytes, limit: int) -> bytes:
 def compress(raw: bytes) -> bytes:
     """`raw` as one gzip member, the same bytes for the same input (no time stamp).
 
-    Level 1: profiles are pushed once and stored in another form, so CPU counts more than size.
+    Level 1, by ISA-L where it is installed, which takes an eighth of zlib's time: profiles are
+    pushed once and stored in another form, so CPU counts more than size.
     """
-    return gzip.compress(raw, compresslevel=1, mtime=0)
+    return _pack(raw)
+
+
+def stated_size(body: bytes) -> int:
+    """The uncompressed size of `body`, gzip or raw, as it says itself: a lie, perhaps, or only that of the last member."""
+    return int.from_bytes(body[-4:], "little") if body.startswith(GZIP_MAGIC) else len(body)
 
 
 def is_single_member(body: bytes, raw_bytes: int) -> bool:
@@ -58,7 +74,7 @@ def is_single_member(body: bytes, raw_bytes: int) -> bool:
     (RFC 1952, ISIZE): padding moves them, and the last of several members is shorter than
     the whole, unless all others are empty (which does no harm).
     """
-    return body.startswith(GZIP_MAGIC) and int.from_bytes(body[-4:], "little") == raw_bytes & 0xFFFFFFFF
+    return body.startswith(GZIP_MAGIC) and stated_size(body) == raw_bytes & 0xFFFFFFFF
 
 
 def _inflate_member(body: bytes, position: int, room: int, parts: list[bytes]) -> tuple[int, int]:

@@ -6,9 +6,9 @@ import enum
 from dataclasses import dataclass
 
 from pyroscope_operator._proto.profile_pb2 import Profile, ValueType
-from pyroscope_operator.pprof.check import parse
+from pyroscope_operator.pprof import core
 from pyroscope_operator.pprof.delta import DeltaComputer
-from pyroscope_operator.pprof.gunzip import compress, decompress, is_single_member
+from pyroscope_operator.pprof.gunzip import compress, decompress
 
 _NO_PERIOD_TYPE = Profile(period_type=ValueType()).SerializeToString()
 """Appended to a profile that has no period type, as the server dereferences it: protobuf messages are merged by appending."""
@@ -41,16 +41,14 @@ def prepare(body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared
 
     `limit` bounds the uncompressed size in bytes.  With a computer the difference to the
     scrape before is taken; without one the profile is checked and passed on as it came.
-    CPU-bound: tens of milliseconds for a profile of some 100 kB, so large bodies
-    belong in a thread.
+    CPU-bound, so large bodies belong in a thread.
 
     Raises `ProfileError`: BodyTooLarge, BrokenGzip, EmptyBody, NotAProfile, TooComplex, and
     with a computer NotCumulative.  The computer's state is untouched then.
     """
-    raw = decompress(body, limit)
     if computer is None:
-        return _as_it_came(body, raw)
-    difference = computer.difference(raw)
+        return _as_it_came(body, limit)
+    difference = computer.difference(body, limit)
     if difference is None:
         return Skipped.BASELINE
     if not difference.samples:
@@ -58,12 +56,13 @@ def prepare(body: bytes, limit: int, computer: DeltaComputer | None) -> Prepared
     return Prepared(compress(difference.raw), len(difference.raw), difference.samples)
 
 
-def _as_it_came(body: bytes, raw: bytes) -> Prepared | Skipped:
-    profile = parse(raw)
-    samples = len(profile.sample)
+def _as_it_came(body: bytes, limit: int) -> Prepared | Skipped:
+    raw_bytes, samples, has_period_type, is_single_member = core.inspect(body, limit)
     if not samples:
         return Skipped.EMPTY
-    if not profile.HasField("period_type"):
+    if has_period_type and is_single_member:
+        return Prepared(body, raw_bytes, samples)
+    raw = decompress(body, limit)
+    if not has_period_type:
         raw += _NO_PERIOD_TYPE
-        return Prepared(compress(raw), len(raw), samples)
-    return Prepared(body if is_single_member(body, len(raw)) else compress(raw), len(raw), samples)
+    return Prepared(compress(raw), len(raw), samples)

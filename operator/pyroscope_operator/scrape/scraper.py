@@ -12,8 +12,9 @@ from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.profile import Profile, Sink
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape
+from pyroscope_operator.pprof import core
 from pyroscope_operator.pprof.delta import DeltaComputer
-from pyroscope_operator.pprof.gunzip import decompress
+from pyroscope_operator.pprof.gunzip import decompress, stated_size
 from pyroscope_operator.pprof.prepare import Prepared, Skipped, prepare
 from pyroscope_operator.scrape.fetch import UNAUTHORIZED, Answer, Fetcher, request_for
 from pyroscope_operator.scrape.health import Health
@@ -21,8 +22,11 @@ from pyroscope_operator.scrape.room import Claim, Room
 from pyroscope_operator.scrape.workers import Cost, Workers
 
 _LOG = logging.getLogger(__name__)
-_INLINE_BYTES = 16 * 1024
-"""Profiles above this, uncompressed, are worked on in a thread: they would hold up the event loop."""
+_INLINE_BYTES = (64 if core.IS_NATIVE else 16) * 1024
+"""Profiles above this, uncompressed, are worked on in a thread: they would hold up the event loop for more than 1 ms.
+
+To change to a thread and back takes as long as the native core needs for some 25 kB.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +149,16 @@ class Scraper:
         return len(answer.body)
 
     async def _prepared(self, answer: Answer, scrape: Scrape, computer: DeltaComputer | None, claim: Claim) -> Prepared | Skipped:
-        work = partial(self._prepare, answer, scrape.body_limit, computer)
-        if _is_small(answer):
-            return work()
-        return await self._context.workers.run(self._cost, work, claim.pin, patience=scrape.interval)
+        work, limit = partial(self._prepare, answer, computer), scrape.body_limit
+        if max(len(answer.body), stated_size(answer.body)) <= _INLINE_BYTES:
+            try:
+                return work(min(limit, _INLINE_BYTES))
+            except ProfileError as error:  # gzip may hold a thousand times its own size, and lie about it
+                if error.reason != "BodyTooLarge" or limit <= _INLINE_BYTES:
+                    raise
+        return await self._context.workers.run(self._cost, partial(work, limit), claim.pin, patience=scrape.interval)
 
-    def _prepare(self, answer: Answer, limit: int, computer: DeltaComputer | None) -> Prepared | Skipped:
+    def _prepare(self, answer: Answer, computer: DeltaComputer | None, limit: int) -> Prepared | Skipped:
         """In a thread for large bodies: touches nothing of the scraper."""
         body = decompress(answer.body, limit) if answer.encoded else answer.body
         if computer is None:
@@ -183,19 +191,6 @@ class Scraper:
         metrics, kind = self._context.metrics, scrape.profile.metric_type
         metrics.scrapes.labels(kind, result).inc()
         metrics.scrape_seconds.labels(kind).observe(max(0.0, duration - (scrape.profile.seconds or 0)))
-
-
-def _is_small(answer: Answer) -> bool:
-    """Whether the profile is small even when uncompressed: gzip may hold a thousand times its own size."""
-    body = answer.body
-    if len(body) > _INLINE_BYTES:
-        return False
-    try:
-        for _ in range(2 if answer.encoded else 1):
-            body = decompress(body, _INLINE_BYTES)
-    except ProfileError as error:
-        return error.reason != "BodyTooLarge"
-    return True
 
 
 def _names(scrape: Scrape) -> dict[str, str]:

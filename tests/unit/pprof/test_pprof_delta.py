@@ -274,3 +274,23 @@ def test_wire_formats_mean_the_same() -> None:
     result = difference(raw([(A, (100, 2**39))], MUTEX), unpacked)
     assert result is not None
     assert read(result.raw) == {(A, ()): [200, 2**39]}
+
+
+@pytest.mark.parametrize("what", ["", "line", "column", "name", "system_name", "filename", "start_line"])
+def test_locations_without_address_are_told_apart_by_all_that_their_lines_say(what: str) -> None:
+    profiles = []
+    for count in (1, 2):
+        builder = Builder(MUTEX)
+        for stack in ((-1,), (-2,)):
+            builder.sample(stack, (count, count))
+        profile = builder.done()
+        one, other = profile.location
+        other.line[0].line, other.line[0].column = one.line[0].line, one.line[0].column
+        first, second = profile.function
+        second.name, second.system_name, second.filename = first.name, first.system_name, first.filename
+        if what:
+            setattr(other.line[0] if what in {"line", "column"} else second, what, 3)
+        profiles.append(profile.SerializeToString())
+    result = difference(*profiles)
+    assert result is not None
+    assert result.samples == (2 if what else 1)

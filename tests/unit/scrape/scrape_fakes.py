@@ -17,6 +17,7 @@ from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import ProfileRequest, Scrape, Target
+from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Context
@@ -48,6 +49,13 @@ def scrape(profile: ProfileRequest = GOROUTINE, at: Target | None = None, **fiel
 def cumulative(*counts: int) -> bytes:
     """A memory profile of a process that allocated `counts[i]` objects of 10 bytes at stack i, and holds one of each."""
     return gzip.compress(raw([((i + 1,), (n, 10 * n, 1, 10)) for i, n in enumerate(counts)], ALLOCS), mtime=0)
+
+
+def baseline(*counts: int) -> int:
+    """How many bytes `cumulative(*counts)` takes as a baseline."""
+    computer = DeltaComputer(1 << 20)
+    computer.difference(cumulative(*counts))
+    return computer.size
 
 
 def snapshot(samples: int = 1) -> bytes:

@@ -27,6 +27,7 @@ from scrape_fakes import (
     Bench,
     FakeTargets,
     answers,
+    baseline,
     cumulative,
     response,
     scrape,
@@ -365,12 +366,21 @@ async def test_large_bodies_go_to_the_executor(profile: ProfileRequest) -> None:
 
 async def test_a_few_bytes_that_hold_a_large_profile_go_to_the_executor() -> None:
     """Gzip may hold a thousand times its own size."""
-    large = gzip.compress(raw([((1,), (1,))] * 5000, [("goroutine", "count")]))
-    assert len(large) < 1000
-    bench = bench_of(large, response(gzip.compress(large), content_encoding="gzip"))
-    await repeat(Scraper(scrape(), bench.context), 2)
-    assert bench.executor.calls == 2
-    assert [profile.samples for profile in bench.sink] == [5000, 5000]
+    large = raw([((1,), (1,))] * 10_000, [("goroutine", "count")])
+    body = gzip.compress(large)
+    assert len(body) < 1000
+    lie = gzip.compress(large[:-3]) + gzip.compress(large[-3:])
+    bench = bench_of(body, response(gzip.compress(body), content_encoding="gzip"), lie)
+    await repeat(Scraper(scrape(), bench.context), 3)
+    assert bench.executor.calls == 3
+    assert [profile.samples for profile in bench.sink] == [10_000] * 3
+
+
+async def test_a_small_limit_is_kept_without_a_thread() -> None:
+    bench = bench_of(snapshot(10))
+    scraper = Scraper(scrape(body_limit=50), bench.context)
+    await scraper.once()
+    assert (bench.executor.calls, scraper.health.reason) == (0, "BodyTooLarge")
 
 
 # A Content-Encoding
@@ -480,7 +490,7 @@ async def test_a_baseline_counts_as_long_as_it_is_kept() -> None:
     for _ in range(4):
         await scraper.once()
         held.append(bench.baselines.held)
-    assert held == [600, 200, 400, 400]
+    assert held == [baseline(1, 1, 1), baseline(1), baseline(1, 1), baseline(1, 1)]
     scraper.update(scrape(MEMORY, at=target(container_id="c2")))
     assert bench.baselines.held == 0
 
@@ -489,7 +499,7 @@ async def test_a_baseline_ends_with_its_loop() -> None:
     bench = bench_of(cumulative(1))
     task = asyncio.create_task(ScrapeLoop(Scraper(scrape(MEMORY), bench.context), bench.now).run())
     await asyncio.sleep(INTERVAL)
-    assert bench.baselines.held == 200
+    assert bench.baselines.held == baseline(1) > 0
     task.cancel()
     await asyncio.wait([task])
     assert bench.baselines.held == 0
@@ -498,14 +508,14 @@ async def test_a_baseline_ends_with_its_loop() -> None:
 async def test_a_baseline_for_which_there_is_no_room() -> None:
     """The difference is still sent; the next profile can have none."""
     bench = bench_of(*(cumulative(n, n) for n in (1, 2)), *(cumulative(*[n] * 20) for n in (3, 4)), cumulative(5), cumulative(6))
-    bench.baselines = Room(1000, "--baseline-memory")
+    bench.baselines = Room(baseline(*[3] * 20) - 1, "--baseline-memory")
     scraper = Scraper(scrape(MEMORY), bench.context)
     seen = []
     for _ in range(6):
         await scraper.once()
         seen.append((scraper.health.reason, len(bench.sink), bench.baselines.held))
-    full = ("MemoryFull", 2, 0)
-    assert seen == [("", 0, 400), ("", 1, 400), full, full, ("", 2, 200), ("", 3, 200)]
+    two, full, one = baseline(1, 1), ("MemoryFull", 2, 0), baseline(5)
+    assert seen == [("", 0, two), ("", 1, two), full, full, ("", 2, one), ("", 3, one)]
 
 
 async def test_the_largest_baseline_makes_room_and_its_scrape_says_so() -> None:
@@ -514,15 +524,16 @@ async def test_the_largest_baseline_makes_room_and_its_scrape_says_so() -> None:
         "10.0.0.2": [cumulative(1, 1), cumulative(2, 2)],
     }
     bench = Bench(FakeTargets(lambda request: answer[request.url.host].pop(0)))
-    bench.baselines = Room(4200, "--baseline-memory")
+    large, small = baseline(*[1] * 20), baseline(1, 1)
+    bench.baselines = Room(large + small - 1, "--baseline-memory")
     hostile = Scraper(scrape(MEMORY, at=target(namespace="hostile")), bench.context)
     good = Scraper(scrape(MEMORY, at=target(address="10.0.0.2:6060")), bench.context)
     await hostile.once()
-    assert bench.baselines.held == 4000
+    assert bench.baselines.held == large
     await repeat(good, 2)
-    assert (good.health.up, bench.baselines.held, len(bench.sink)) == (True, 400, 1)
+    assert (good.health.up, bench.baselines.held, len(bench.sink)) == (True, small, 1)
     await hostile.once()
-    assert (hostile.health.reason, len(bench.sink), bench.baselines.held) == ("MemoryFull", 1, 2400)
+    assert (hostile.health.reason, len(bench.sink), bench.baselines.held) == ("MemoryFull", 1, baseline(*[2] * 10) + small)
     await hostile.once()
     assert (hostile.health.up, len(bench.sink)) == (True, 2)
 
