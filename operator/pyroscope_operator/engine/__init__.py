@@ -2,6 +2,9 @@
 
 store.py       what is known: objects and pods
 verdict.py     whether an object is accepted
+secrets.py     what is known of the Secrets and ConfigMaps that objects refer to
+access.py      an object and its Secrets → the way to its targets, or why there is none
+refusal.py     what follows when a target refuses credentials
 writes.py      PyroscopeWrites → verdicts and the endpoints that run
 reconciler.py  store → plan → fan-out and scrape pool
 engine.py      the parts, held together

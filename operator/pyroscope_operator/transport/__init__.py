@@ -8,6 +8,7 @@
     exchange.py     HTTP over httpcore's protocols: HTTP/2, and whatever goes through a proxy
     tunnel.py       what is said to a proxy first
     wire.py         the bytes of a connection of httpcore's, counted and bounded
+    goodbye.py      servers that end an HTTP/2 connection in order
     tls.py          SSLContexts, and what of TlsSettings can't be used
     sockets.py      sockets: counted, bounded, and only where they may lead
     destination.py  which addresses that is
