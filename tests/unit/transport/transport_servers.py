@@ -136,7 +136,7 @@ async def blocking_tls(context: ssl.SSLContext, *, hang_up: bool = False) -> Asy
         yield f"https://{host}:{port}/"
     finally:
         stop.set()
-        with suppress(ConnectionRefusedError):  # it has ended already
+        with suppress(OSError):  # it has ended already, or does so now
             socket.create_connection((host, port)).close()
         await asyncio.to_thread(thread.join)
 
