@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping
 
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.discovery.port import Endpoint
-from pyroscope_operator.model.labels import Labels, sanitize
+from pyroscope_operator.model.labels import PROTECTED, Labels, sanitize
 
 _META = "__meta_kubernetes_"
 _SERVICE_NAME = f"{_META}pod_annotation_pyroscope_io_service_name"
 _PASSED_ON = {
     name: f"{_META}pod_annotation_pyroscope_io_{name}" for name in ("service_repository", "service_git_ref", "service_root_path")
 }
-PROTECTED = frozenset({"namespace", "service_name", "job", "instance"})
-"""Labels that neither podTargetLabels nor external labels may override."""
 
 
 def host_port(host: str, port: int) -> str:

@@ -12,7 +12,7 @@ DELTA = "__delta__"
 """`"false"` tells Pyroscope that the profile is already a difference."""
 
 PROTECTED = frozenset({"namespace", "service_name", "job", "instance"})
-"""Labels that say whose profile it is: external labels never override them."""
+"""Labels that say whose profile it is: neither podTargetLabels nor external labels override them."""
 
 _UNSAFE = re.compile(r"[^a-zA-Z0-9_]")
 
