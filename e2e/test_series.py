@@ -17,7 +17,7 @@ _ROUNDS = 4
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Series]]:
-    """Two lives of an API server and of a demo app, and one of etcd."""
+    """Two lives of an API server, of etcd and of a demo app."""
     recorder = Recorder(tmp_path_factory.mktemp("series"))
     try:
         recorder.record(_ROUNDS)
@@ -52,5 +52,5 @@ def test_oracle_and_core_agree_across_a_restart(recorded: dict[str, Series], tmp
         assert max(differences[f"{app}-allocs"]) > 5
     assert max(differences["demoapp-mutex"]) > 0
     assert max(differences["demoapp-block"]) > 0
-    for app in ("demoapp", "kube-apiserver"):
+    for app in ("demoapp", "kube-apiserver", "etcd"):
         assert differences[f"{app}-allocs"][_ROUNDS] == -1

@@ -27,9 +27,9 @@ class ControlPlane:
         folder.mkdir(parents=True, exist_ok=True)
         self.etcd_port, self.peer_port, self.port = free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        self._lives = 0
+        self._etcds = self._apiservers = 0
         self._write_credentials()
-        self.etcd = self._start_etcd()
+        self.etcd = self.start_etcd()
         self.apiserver = self.start_apiserver()
         self.kubeconfig = self.write_kubeconfig("kubeconfig", {"token": ADMIN_TOKEN})
 
@@ -38,10 +38,12 @@ class ControlPlane:
             subprocess.run([BIN / "genkey"], check=True, stdout=key)
         (self.folder / "tokens.csv").write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n")
 
-    def _start_etcd(self) -> Child:
+    def start_etcd(self) -> Child:
+        """Start etcd, with what it held when it was stopped."""
         client, peer = f"http://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{self.peer_port}"
+        self._etcds += 1
         return Child(
-            "etcd",
+            f"etcd-{self._etcds}",
             [
                 BIN / "etcd",
                 "--unsafe-no-fsync",
@@ -63,9 +65,9 @@ class ControlPlane:
         Several may run side by side, and one after another on the same port: etcd, keys,
         tokens and the certificate are the same.
         """
-        self._lives += 1
+        self._apiservers += 1
         child = Child(
-            f"kube-apiserver-{self._lives}",
+            f"kube-apiserver-{self._apiservers}",
             [
                 BIN / "kube-apiserver",
                 f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",

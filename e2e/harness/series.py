@@ -63,14 +63,14 @@ class Recorder:
             self.series[f"{app}-{type_}"].bodies.append(get(f"/debug/pprof/{type_}").raise_for_status().content)
 
     def restart(self) -> None:
-        """Start the API server and the demo app anew."""
-        self._plane.apiserver.stop(30)
+        """Start all three anew."""
+        self._plane.stop()
+        self._plane.etcd = self._plane.start_etcd()
         self._plane.apiserver = self._plane.start_apiserver()
         self._app.stop()
         self._app = self._start_app()
-        for name, series in self.series.items():
-            if not name.startswith("etcd"):
-                series.restarts.append(len(series.bodies))
+        for series in self.series.values():
+            series.restarts.append(len(series.bodies))
 
     def stop(self) -> None:
         self._app.stop()
