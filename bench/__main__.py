@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import figures, mix, recordings, report
+from bench import cluster, figures, mix, recordings, report
 from e2e.harness.build import CACHE, ROOT, build_all
 
 _PARTS = ("mix", "types", "cluster", "delta")
@@ -33,6 +33,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-floor", dest="floor", action="store_false")
     parser.add_argument("--types-targets", type=int, default=300)
     parser.add_argument("--types-interval", type=float, default=5.0)
+    parser.add_argument("--cluster-targets", type=lambda text: [int(n) for n in text.split(",")], default=[300, 1000])
+    parser.add_argument("--cluster-pods", type=int, default=10_000)
+    parser.add_argument("--changes", type=int, default=25, help="pods that begin to run, one after another")
+    parser.add_argument("--churn-rate", type=float, default=100.0, help="pods that come and go in a second")
+    parser.add_argument("--churn-seconds", type=float, default=60.0)
     parser.add_argument("--results", type=Path, default=CACHE / "bench/results.json")
     parser.add_argument("--report", type=Path, help="write it there; without, it is printed")
     parser.add_argument("--own-network", action="store_true", help=argparse.SUPPRESS)
@@ -68,6 +73,18 @@ def _types(arguments: argparse.Namespace) -> Sequence[mix.Plan]:
     ]
 
 
+def _cluster(arguments: argparse.Namespace) -> cluster.ClusterPlan:
+    return cluster.ClusterPlan(
+        targets=arguments.cluster_targets,
+        pods=arguments.cluster_pods,
+        interval=arguments.interval,
+        intervals=arguments.intervals,
+        changes=arguments.changes,
+        rate=arguments.churn_rate,
+        seconds=arguments.churn_seconds,
+    )
+
+
 def _run(plans: Sequence[mix.Plan]) -> Sequence[figures.Run]:
     found = []
     for plan in plans:
@@ -86,6 +103,9 @@ def main() -> int:
         results.mix = _run(_mixes(arguments))
     if "types" in arguments.only:
         results.types = _run(_types(arguments))
+    if "cluster" in arguments.only:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            results.cluster = cluster.run(_cluster(arguments), Path(folder))
     figures.save(results, arguments.results)
     page = report.page(results)
     if arguments.report:

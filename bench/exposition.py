@@ -19,6 +19,8 @@ class Exposition:
     """Scrapes that failed, profiles that were dropped and pushes that were sent again."""
     loops: int
     pods: int
+    events: int
+    """Of pods, from the watch."""
     stalls: Mapping[float, float] | None
     """Event-loop stalls up to so many seconds; None where they are not measured."""
 
@@ -35,6 +37,7 @@ def parse(text: str) -> Exposition:
         failed=total("scrapes_total", result="ok") + total("profiles_dropped_total") + total("push_retries_total"),
         loops=total("scrape_loops"),
         pods=total("pods"),
+        events=total("watch_events_total"),
         stalls=stalls or None,
     )
 

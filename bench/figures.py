@@ -78,6 +78,36 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Reaction:
+    """From a pod that runs, as the API server has answered, to scrape loops that exist, as /metrics says."""
+
+    changes: int
+    p50: float
+    longest: float
+    resolution: float
+    """Time between two looks."""
+
+
+@dataclass(frozen=True)
+class InCluster:
+    """The operator with a real API server."""
+
+    name: str
+    pods: int
+    """In the watch."""
+    targets: int
+    """That are there all the time."""
+    synced: float
+    """From the start of the process until all scrape loops exist."""
+    operator: Cost
+    stall: float | None
+    events: float
+    """Watch events of pods in a second."""
+    reaction: Reaction | None
+    around: Surroundings
+
+
+@dataclass(frozen=True)
 class About:
     """Where a part of the results is from."""
 
@@ -106,6 +136,7 @@ class Results:
     recordings: Sequence[RecordedSeries] = ()
     mix: Sequence[Run] = ()
     types: Sequence[Run] = ()
+    cluster: Sequence[InCluster] = ()
     delta: Sequence[Sequence[str]] = ()
     """Rows of the table of e2e.delta_bench, its head first."""
 

@@ -11,7 +11,6 @@ import json
 import shutil
 import socket
 import ssl
-import sys
 import tempfile
 import threading
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from bench.figures import RecordedSeries
 from bench.load import Load
+from bench.say import say
 from e2e.harness.build import CACHE
 from e2e.harness.controlplane import ADMIN_TOKEN, ControlPlane
 from e2e.harness.parts import DemoApp
@@ -106,7 +106,7 @@ def _record(scratch: Path, folder: Path, snapshots: int) -> None:
         app = DemoApp("demoapp", scratch, "127.0.0.1", free_port(), record=False)
         load = Load(plane)
         try:
-            _say(f"recording {snapshots} profiles of each kind; {_WARM_UP:.0f} s of load first")
+            say(f"recording {snapshots} profiles of each kind; {_WARM_UP:.0f} s of load first")
             time.sleep(_WARM_UP)
             _record_all(
                 {"kube-apiserver": _secured(plane), "etcd": _plain(plane.etcd_port), "demoapp": _plain(app.port)},
@@ -132,7 +132,7 @@ def _record_all(apps: Mapping[str, Ask], folder: Path, snapshots: int) -> None:
         try:
             for number in range(snapshots):
                 if number % 16 == 15 and app == APPS[0]:
-                    _say(f"  {number + 1} of {snapshots}")
+                    say(f"  {number + 1} of {snapshots}")
                 for profile in PROFILES:
                     _keep(ask, profile, folder / app / profile / f"{number:03}.http")
         except Exception as error:  # for the thread that waits
@@ -179,10 +179,6 @@ def _exchange(connection: socket.socket, path: str, header: str = "") -> bytes:
     while part := connection.recv(1 << 16):
         received += part
     return bytes(received)
-
-
-def _say(text: str) -> None:
-    print(f"[bench] {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bench.figures import Results, Run
+from bench.figures import InCluster, Reaction, Results, Run
 
 Row = Sequence[str]
 
@@ -80,6 +80,38 @@ def lateness(runs: Sequence[Run]) -> str:
     return table(head, rows)
 
 
+def clusters(found: Sequence[InCluster]) -> str:
+    head = (
+        *(
+            "",
+            "pods",
+            "targets",
+            "synced, s",
+            "RSS",
+            "its peak",
+            "CPU-s per 1,000 scrapes",
+            "CPU, % of a core",
+            "pod events per s",
+        ),
+        *("lateness p50", "p99", "longest", "missed slots", "of", "longest stall ≤", "failed"),
+    )
+    rows = []
+    for one in found:
+        cost, late = one.operator, one.operator.punctuality
+        row = [one.name, str(one.pods), str(one.targets), f"{one.synced:.1f}", megabytes(cost.rss), megabytes(cost.peak)]
+        row += [f"{cost.per_1000:.2f}", f"{100 * cost.cpu / one.around.seconds:.1f}", f"{one.events:.0f}"]
+        row += [*map(milliseconds, (late.p50, late.p99, late.longest)), str(late.missed), str(late.slots)]
+        rows.append([*row, milliseconds(one.stall), str(cost.failed)])
+    return table(head, rows)
+
+
+def reaction(found: Reaction) -> str:
+    return (
+        f"{found.changes} pods that begin to run: {milliseconds(found.p50)} ms (median), {milliseconds(found.longest)} ms (longest); "
+        f"a look every {milliseconds(found.resolution)} ms."
+    )
+
+
 def machine(runs: Sequence[Run]) -> str:
     head = ("targets", "window, s", "other processes, CPU-s", "stolen, s", "load average")
     rows = [
@@ -101,4 +133,6 @@ def page(results: Results) -> str:
         parts += [cpu(results.mix, "{run.targets}", "targets"), memory(results.mix), lateness(results.mix), machine(results.mix)]
     if results.types:
         parts += [cpu(results.types, "{profiles} of {run.app}", "profile")]
+    if results.cluster:
+        parts += [clusters(results.cluster), *(reaction(one.reaction) for one in results.cluster if one.reaction)]
     return "\n\n".join(parts) + "\n"
