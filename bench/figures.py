@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from bench.schedule import Punctuality
+from e2e.delta_bench import Row
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,7 @@ class Results:
     mix: Sequence[Run] = ()
     types: Sequence[Run] = ()
     cluster: Sequence[InCluster] = ()
-    delta: Sequence[Sequence[str]] = ()
-    """Rows of the table of e2e.delta_bench, its head first."""
+    delta: Sequence[Row] = ()
 
 
 _ADAPTER = TypeAdapter(Results)

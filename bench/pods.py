@@ -19,7 +19,7 @@ _BATCH = 100
 """Of etcd's 128 operations for each transaction."""
 _SINCE = "2026-11-25T06:00:00Z"
 _HTTP = build_opener(ProxyHandler({}))
-_ENVIRONMENT = 22
+_ENVIRONMENT = 13
 """Variables of the container: most of the size."""
 
 

@@ -108,8 +108,8 @@ def _record(scratch: Path, folder: Path, snapshots: int) -> None:
         try:
             say(f"recording {snapshots} profiles of each kind; {_WARM_UP:.0f} s of load first")
             time.sleep(_WARM_UP)
-            _record_all(
-                {"kube-apiserver": _secured(plane), "etcd": _plain(plane.etcd_port), "demoapp": _plain(app.port)},
+            record(
+                {"kube-apiserver": secured(plane), "etcd": plain(plane.etcd_port), "demoapp": plain(app.port)},
                 folder,
                 snapshots,
             )
@@ -124,8 +124,8 @@ Ask = Callable[[str], bytes]
 """Sends a GET for a path; returns the whole response."""
 
 
-def _record_all(apps: Mapping[str, Ask], folder: Path, snapshots: int) -> None:
-    """All processes at the same time: most of it is waiting for their CPU profiles."""
+def record(apps: Mapping[str, Ask], folder: Path, snapshots: int, cpu_seconds: int = _CPU_SECONDS) -> None:
+    """Into folders in `folder`; all processes at the same time, as most of it is waiting for their CPU profiles."""
     problems: list[Exception] = []
 
     def run(app: str, ask: Ask) -> None:
@@ -134,7 +134,7 @@ def _record_all(apps: Mapping[str, Ask], folder: Path, snapshots: int) -> None:
                 if number % 16 == 15 and app == APPS[0]:
                     say(f"  {number + 1} of {snapshots}")
                 for profile in PROFILES:
-                    _keep(ask, profile, folder / app / profile / f"{number:03}.http")
+                    _keep(ask, profile, cpu_seconds, folder / app / profile / f"{number:03}.http")
         except Exception as error:  # for the thread that waits
             problems.append(error)
 
@@ -147,14 +147,15 @@ def _record_all(apps: Mapping[str, Ask], folder: Path, snapshots: int) -> None:
         raise problems[0]
 
 
-def _keep(ask: Ask, profile: str, path: Path) -> None:
-    answer = ask(f"/debug/pprof/{profile}" + (f"?seconds={_CPU_SECONDS}" if profile == "profile" else ""))
+def _keep(ask: Ask, profile: str, cpu_seconds: int, path: Path) -> None:
+    answer = ask(f"/debug/pprof/{profile}" + (f"?seconds={cpu_seconds}" if profile == "profile" else ""))
     body(answer)  # whether it is whole
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(kept(answer))
 
 
-def _secured(plane: ControlPlane) -> Ask:
+def secured(plane: ControlPlane) -> Ask:
+    """Asks the API server, as its admin."""
     context = ssl.create_default_context(cafile=str(plane.folder / "certs/apiserver.crt"))
 
     def ask(path: str) -> bytes:
@@ -165,7 +166,9 @@ def _secured(plane: ControlPlane) -> Ask:
     return ask
 
 
-def _plain(port: int) -> Ask:
+def plain(port: int) -> Ask:
+    """Asks a process that anybody may ask."""
+
     def ask(path: str) -> bytes:
         with socket.create_connection(("127.0.0.1", port), _LIMIT) as plain:
             return _exchange(plain, path)
