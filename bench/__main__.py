@@ -6,6 +6,7 @@ import argparse
 import os
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -142,6 +143,7 @@ def main() -> int:
         raise SystemExit(f"--only: there is no {', '.join(sorted(unknown))}; parts are {', '.join(_PARTS)}")
     build_all()
     _isolate(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is stopped
     results = figures.load(arguments.results)
     try:
         results.recordings = recordings.ensure()

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from bench.churn import Churn
-from bench.exposition import longest_stall
+from bench.exposition import highest
 from bench.figures import InCluster, Reaction
 from bench.mix import CONNECTIONS, DEFAULT, WARM_UP, exposition, hosts
 from bench.pods import NAMESPACE, BenchPod, PodClient, put_all
@@ -180,7 +180,7 @@ class _Stage:
             targets=len(self.measured.offsets),
             synced=self.synced,
             operator=cost,
-            stall=longest_stall(before, after),
+            stall=highest(before.stalls, after.stalls),
             events=(after.events - before.events) / window.around.seconds,
             reaction=reaction,
             around=window.around,

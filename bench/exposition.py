@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 _OWN = "pyroscope_operator_"
-_STALL = _OWN + "event_loop_stall_seconds"
+
+Buckets = Mapping[float, float]
+"""Of a histogram: how many were at most so large."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,10 @@ class Exposition:
     pods: int
     events: int
     """Of pods, from the watch."""
-    stalls: Mapping[float, float] | None
-    """Event-loop stalls up to so many seconds; None where they are not measured."""
+    stalls: Buckets | None
+    """Of the event loop, in seconds; None where they are not measured."""
+    lateness: Buckets | None
+    """Of the starts of scrapes, in seconds."""
 
 
 def parse(text: str) -> Exposition:
@@ -32,20 +36,28 @@ def parse(text: str) -> Exposition:
         found = [sample for sample in samples if sample.name == _OWN + name]
         return int(sum(sample.value for sample in found if not without.items() & sample.labels.items()))
 
-    stalls = {float(sample.labels["le"]): sample.value for sample in samples if sample.name == _STALL + "_bucket"}
+    def buckets(name: str) -> Buckets | None:
+        found: dict[float, float] = {}
+        for sample in samples:
+            if sample.name == f"{_OWN}{name}_bucket":
+                bound = float(sample.labels["le"])
+                found[bound] = found.get(bound, 0.0) + sample.value
+        return found or None
+
     return Exposition(
         failed=total("scrapes_total", result="ok") + total("profiles_dropped_total") + total("push_retries_total"),
         loops=total("scrape_loops"),
         pods=total("pods"),
         events=total("watch_events_total"),
-        stalls=stalls or None,
+        stalls=buckets("event_loop_stall_seconds"),
+        lateness=buckets("scrape_lateness_seconds"),
     )
 
 
-def longest_stall(before: Exposition, after: Exposition) -> float | None:
-    """Upper bound of the highest bucket that has grown; 0 when none has."""
-    if before.stalls is None or after.stalls is None:
+def highest(before: Buckets | None, after: Buckets | None) -> float | None:
+    """Upper bound of the highest bucket that something has fallen into meanwhile; 0 when nothing has."""
+    if before is None or after is None:
         return None
-    grown = {bound: count - before.stalls.get(bound, 0.0) for bound, count in after.stalls.items()}
+    grown = {bound: count - before.get(bound, 0.0) for bound, count in after.items()}
     most = max(grown.values(), default=0.0)
     return min((bound for bound, count in grown.items() if count == most), default=0.0) if most else 0.0

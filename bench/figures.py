@@ -71,6 +71,8 @@ class Run:
     stall: float | None
     """Bucket of the longest stall of the operator's event loop; None where it does not measure them."""
     around: Surroundings
+    own_lateness: float | None = None
+    """Bucket of the latest start of a scrape, as the operator itself says; None where it does not."""
 
     @property
     def ratio(self) -> float | None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.exposition import Exposition, longest_stall, parse
+from bench.exposition import Exposition, highest, parse
 from bench.figures import Run
 from bench.processes import Floor, Replay, Sink
 from bench.recordings import FOLDER
@@ -90,8 +90,9 @@ def run(plan: Plan, folder: Path) -> Run:
         delay=plan.delay,
         operator=costs[0],
         floor=costs[1] if plan.floor else None,
-        stall=longest_stall(before, after),
+        stall=highest(before.stalls, after.stalls),
         around=window.around,
+        own_lateness=highest(before.lateness, after.lateness),
     )
 
 

@@ -43,7 +43,7 @@ class MemoryWatch:
         self._pid = pid
         self._ended = threading.Event()
         self.samples: list[int] = []
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

@@ -24,7 +24,8 @@ server. Failed: scrapes and pushes of both. More than 1,000 targets have no floo
 _MEMORY = "Memory in MB: the median in the window, and the most since the start. First profile: at the sink, since the start."
 _LATENESS = """\
 Lateness in ms, of arrivals at the target server against the pinned schedule. Stalls of the operator's event loop in ms: upper
-bound of the highest bucket reached in the window. The floor's lateness, in the same time, says how much is the machine's."""
+bound of the highest bucket reached in the window; so is *own*, the latest start of a scrape as the operator itself says. The
+floor's lateness, in the same time, says how much is the machine's."""
 _MACHINE = "What else the machine had to do in the window:"
 _TYPES = "One type at a time, {targets} targets, every {interval:g} s, CPU-s per 1,000 scrapes as above:"
 _CLUSTER = """\
@@ -160,12 +161,15 @@ def _memory(runs: Sequence[Run]) -> str:
 
 
 def _lateness(runs: Sequence[Run]) -> str:
-    head = ("targets", "p50", "p99", "longest", "missed slots", "of", "longest stall ≤", "floor p50", "p99", "longest", "missed")
+    head = (
+        *("targets", "p50", "p99", "longest", "own ≤", "missed slots", "of", "longest stall ≤"),
+        *("floor p50", "p99", "longest", "missed"),
+    )
     rows = []
     for run in runs:
         mine, other = run.operator.punctuality, run.floor.punctuality if run.floor else None
-        row = [str(run.targets), *map(_milliseconds, (mine.p50, mine.p99, mine.longest)), str(mine.missed), str(mine.slots)]
-        row.append(_milliseconds(run.stall))
+        row = [str(run.targets), *map(_milliseconds, (mine.p50, mine.p99, mine.longest, run.own_lateness))]
+        row += [str(mine.missed), str(mine.slots), _milliseconds(run.stall)]
         row += [*map(_milliseconds, (other.p50, other.p99, other.longest)), str(other.missed)] if other else ["–"] * 4
         rows.append(row)
     return table(head, rows)

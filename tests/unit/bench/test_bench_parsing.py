@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.exposition import longest_stall, parse
+from bench.exposition import highest, parse
 from bench.machine import moment
 from bench.recordings import body, kept
 
@@ -56,7 +56,7 @@ pyroscope_operator_event_loop_stall_seconds_bucket{{le="+Inf"}} {}
 def test_metrics() -> None:
     found = parse(_METRICS)
     assert (found.failed, found.loops, found.pods, found.stalls) == (5, 25, 7, None)
-    assert longest_stall(found, found) is None
+    assert highest(found.stalls, found.stalls) is None
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,15 @@ def test_metrics() -> None:
     [((10, 12, 12), 0.0), ((11, 13, 13), 0.005), ((15, 18, 18), 0.025), ((10, 12, 13), float("inf"))],
 )
 def test_longest_stall_is_that_of_the_window(after: tuple[int, int, int], longest: float) -> None:
-    assert longest_stall(parse(_STALLS.format(10, 12, 12)), parse(_STALLS.format(*after))) == longest
+    assert highest(parse(_STALLS.format(10, 12, 12)).stalls, parse(_STALLS.format(*after)).stalls) == longest
+
+
+def test_a_histogram_with_labels_is_one() -> None:
+    name = "pyroscope_operator_scrape_lateness_seconds"
+    lines = [
+        f'{name}_bucket{{profile_type="{type_}",le="{le}"}} {n}' for type_, le, n in (("a", 0.1, 1), ("b", 0.1, 2), ("b", 1, 5))
+    ]
+    assert parse("\n".join([f"# TYPE {name} histogram", *lines, ""])).lateness == {0.1: 3.0, 1.0: 5.0}
 
 
 def test_moment(tmp_path: Path) -> None:
