@@ -20,7 +20,7 @@ unexport KUBECONFIG PYROSCOPE_URL
 
 STAGE = $(PY) -m e2e.harness.stage
 
-.PHONY: help install lock generate lint type imports native fuzz bench-delta unit go-test build e2e test demo soak check clean
+.PHONY: help install lock generate lint type imports native fuzz bench bench-delta unit go-test build e2e test demo soak check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -96,6 +96,9 @@ demo: build ## the main job on an embedded control plane
 
 soak: build ## an hour of churn and faults; writes docs/soak.md (not part of make test)
 	$(PY) -m e2e.soak $(SOAK_FLAGS)
+
+bench: build ## what the operator costs, beside a scraper in Go; writes docs/performance.md (about 25 min; not part of make test)
+	@$(PY) -m bench --report docs/performance.md $(BENCH_FLAGS)
 
 bench-delta: build ## what the delta core costs, beside the oracle and beside Go's gzip (not part of make test)
 	@$(PY) -m e2e.delta_bench

@@ -11,7 +11,8 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -28,16 +29,48 @@ _LEAST_SECONDS = 0.2
 """Of CPU for each figure and repeat."""
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Row:
+    """One series: sizes in kB, `core` in CPU milliseconds for each difference."""
+
+    series: str
+    raw_kb: float
+    samples: int
+    sent_kb: float
+    core_ms: float
+    to_oracle: float
+    """Ratio of the CPU time."""
+    to_go: float
+    core_state_kb: float
+    oracle_state_kb: float
+
+
+HEAD = (
+    *("series", "raw kB", "samples", "sent kB", "core ms", "core / oracle", "core / Go gunzip+gzip"),
+    *("state kB, core", "oracle"),
+)
+
+
+def rows() -> Iterator[Row]:
+    """One after another, as they are measured."""
     with tempfile.TemporaryDirectory(prefix="delta-bench-") as name:
         folder = Path(name)
-        series = {**_recorded(folder), "large (made up)": _large()}
-        print(
-            "| series | raw kB | samples | sent kB | core ms | core / oracle | core / Go gunzip+gzip | state kB, core | oracle |"
-        )
-        print("|---|---|---|---|---|---|---|---|---|")
-        for title, bodies in series.items():
-            print(_row(title, bodies, folder), flush=True)
+        for title, bodies in {**_recorded(folder), "large (made up)": _large()}.items():
+            yield _row(title, bodies, folder)
+
+
+def cells(row: Row) -> Sequence[str]:
+    """As in a table below HEAD."""
+    return (
+        *(row.series, f"{row.raw_kb:.0f}", str(row.samples), f"{row.sent_kb:.0f}", f"{row.core_ms:.2f}"),
+        *(f"{row.to_oracle:.3f}", f"{row.to_go:.2f}", f"{row.core_state_kb:.1f}", f"{row.oracle_state_kb:.1f}"),
+    )
+
+
+def main() -> None:
+    print(f"| {' | '.join(HEAD)} |\n{'|---' * len(HEAD)}|")
+    for row in rows():
+        print(f"| {' | '.join(cells(row))} |", flush=True)
 
 
 def _recorded(folder: Path) -> dict[str, Sequence[bytes]]:
@@ -80,7 +113,7 @@ def _large(samples: int = 17_655, places: int = 20_000, depth: int = 28) -> Sequ
     return first, gzip.compress(profile.SerializeToString(), 6)
 
 
-def _row(title: str, bodies: Sequence[bytes], folder: Path) -> str:
+def _row(title: str, bodies: Sequence[bytes], folder: Path) -> Row:
     paths = []
     for number, body in enumerate(bodies[1:]):
         paths.append(folder / f"body-{number}.pb.gz")
@@ -93,9 +126,16 @@ def _row(title: str, bodies: Sequence[bytes], folder: Path) -> str:
     ratio: Callable[[list[float]], float] = lambda other: median(a / b for a, b in zip(native, other, strict=True))  # noqa: E731
     sizes, sent = _last(bodies)
     raw = gzip.decompress(bodies[-1])
-    return (
-        f"| {title} | {len(raw) / 1e3:.0f} | {len(Profile.FromString(raw).sample)} | {sent / 1e3:.0f} "
-        f"| {median(native) * 1e3:.2f} | {ratio(reference):.3f} | {ratio(go):.2f} | {sizes[0] / 1e3:.1f} | {sizes[1] / 1e3:.1f} |"
+    return Row(
+        series=title,
+        raw_kb=len(raw) / 1e3,
+        samples=len(Profile.FromString(raw).sample),
+        sent_kb=sent / 1e3,
+        core_ms=median(native) * 1e3,
+        to_oracle=ratio(reference),
+        to_go=ratio(go),
+        core_state_kb=sizes[0] / 1e3,
+        oracle_state_kb=sizes[1] / 1e3,
     )
 
 
@@ -127,6 +167,7 @@ def _last(bodies: Sequence[bytes]) -> tuple[list[int], int]:
     sizes, sent = [], 0
     for new_core in (_native.Computer, oracle.OracleComputer):
         computer: core.Core = new_core(_SEED)
+        found = None
         for body in bodies:
             found = computer.difference(body, _LIMIT)
         sizes.append(computer.size)

@@ -69,6 +69,9 @@ PROGRAMS = (
     Program("gziploop", _TESTBED, "./cmd/gziploop"),
     Program("gate", _TESTBED, "./cmd/gate"),
     Program("proxy", _TESTBED, "./cmd/proxy"),
+    Program("replay", _TESTBED, "./cmd/replay"),
+    Program("sink", _TESTBED, "./cmd/sink"),
+    Program("floor", _TESTBED, "./cmd/floor"),
 )
 
 

@@ -20,10 +20,14 @@ ADMIN_TOKEN = "testbed-admin"
 class ControlPlane:
     """One etcd, one kube-apiserver or more. Everything is in `folder`."""
 
-    def __init__(self, folder: Path, *, profiled: bool = False) -> None:
-        """`profiled`: both serve every type of profile; etcd to anybody, the API server to the admin."""
+    def __init__(self, folder: Path, *, profiled: bool = False, contention: bool | None = None) -> None:
+        """`profiled`: both serve every type of profile; etcd to anybody, the API server to the admin.
+
+        `contention`: whether mutex and block of the API server have anything to say; as `profiled` by default.
+        """
         self.folder = folder
         self._profiled = profiled
+        self._contention = profiled if contention is None else contention
         folder.mkdir(parents=True, exist_ok=True)
         self.etcd_port, self.peer_port, self.port = free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
@@ -83,7 +87,7 @@ class ControlPlane:
                 "--authorization-mode=RBAC",
                 # No controller-manager makes service accounts here.
                 "--disable-admission-plugins=ServiceAccount",
-                *(["--contention-profiling"] if self._profiled else []),
+                *(["--contention-profiling"] if self._contention else []),
             ],
             self.folder,
         )

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from e2e import access_table
 
+from e2e import access_table
 from pyroscope_operator.api import API_VERSION
 from pyroscope_operator.api.crd import object_schema
 from pyroscope_operator.api.kinds import SCRAPE
