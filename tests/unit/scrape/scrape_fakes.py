@@ -21,6 +21,7 @@ from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Context
+from pyroscope_operator.scrape.ticker import Ticker
 from pyroscope_operator.scrape.workers import Workers
 
 EPOCH = 1_800_000_000.0
@@ -155,11 +156,13 @@ class Bench:
     bodies: Room = field(default_factory=lambda: Room(1 << 24, "--body-memory"))
     baselines: Room = field(default_factory=lambda: Room(1 << 24, "--baseline-memory"))
     workers: Workers = field(init=False)
+    ticker: Ticker = field(init=False)
     shift: float = 0.0
     drift: float = 1.0
 
     def __post_init__(self) -> None:
         self.workers = Workers(self.executor, 2)
+        self.ticker = Ticker(self.now, self.metrics.scrape_lateness.observe)
 
     def now(self) -> float:
         return EPOCH + self.drift * asyncio.get_running_loop().time() + self.shift
