@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.samples import Sample
@@ -12,6 +13,13 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the si
 _LATENESS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _STALLS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Meters(NamedTuple):
+    """What every good scrape of a profile type touches: to look a metric up by its labels takes as long as to count."""
+
+    good: Counter
+    seconds: Histogram
 
 
 class Metrics:
@@ -38,6 +46,9 @@ class Metrics:
     def count_tasks(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         """Show how many tasks `loop` has whenever the metrics are asked for, from whatever thread."""
         self._tasks.labels(name).set_function(lambda: len(asyncio.all_tasks(loop)))
+
+    def meters(self, profile_type: str) -> Meters:
+        return Meters(self.scrapes.labels(profile_type, "ok"), self.scrape_seconds.labels(profile_type))
 
     def delivered(self) -> tuple[int, dict[str, int]]:
         """Profiles that were taken so far, and those that were lost by reason, at all endpoints."""
