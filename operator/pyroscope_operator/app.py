@@ -26,6 +26,7 @@ from pyroscope_operator.engine.store import Store
 from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.engine.writes import Writes
 from pyroscope_operator.folders import Folders
+from pyroscope_operator.garbage import frozen
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.pprof import core
 from pyroscope_operator.push.delivery import DeliveryBook
@@ -80,7 +81,7 @@ async def run(settings: Settings) -> None:
             if settings.default is None:
                 _LOG.info("no default write: only objects that set forwardTo are scraped")
             try:
-                with probed(metrics.stalls.observe):
+                with frozen(), probed(metrics.stalls.observe):
                     await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
             finally:
                 _tell_the_end(metrics)

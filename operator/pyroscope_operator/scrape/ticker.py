@@ -32,7 +32,7 @@ class Tick:
     """Unix seconds."""
     due: float
     """The same in the event loop's time, as it was expected when the first one began to wait."""
-    timer: asyncio.Handle = field(init=False)
+    timer: asyncio.Handle | None = None
     waiting: dict[Waiting, None] = field(default_factory=dict)
 
 
@@ -60,7 +60,8 @@ class Ticker:
         """`who`, which was not begun yet, waits no longer."""
         del tick.waiting[who]
         if not tick.waiting:
-            tick.timer.cancel()
+            if tick.timer is not None:
+                tick.timer.cancel()
             self._forget(tick)
 
     def begun(self, start: float) -> None:
@@ -72,6 +73,7 @@ class Ticker:
             del self._ticks[tick.start]
 
     def _begin(self, tick: Tick) -> None:
+        tick.timer = None  # which knows the tick
         self._forget(tick)
         for who in list(islice(tick.waiting, _AT_ONCE)):
             del tick.waiting[who]

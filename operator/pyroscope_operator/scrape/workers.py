@@ -66,7 +66,10 @@ class Workers:
             self._end(expected)
             raise
         job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end, expected))
-        return await asyncio.wrap_future(job)
+        try:
+            return await asyncio.wrap_future(job)
+        finally:
+            del job  # it holds the error, whose traceback holds this frame
 
     async def _turn(self, expected: float) -> None:
         """Wait for a thread; it is taken when this returns."""

@@ -19,6 +19,7 @@ from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import ProfileRequest, Scrape, Target
 from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.scrape.fetch import Fetcher
+from pyroscope_operator.scrape.pool import ScrapePool
 from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Context
 from pyroscope_operator.scrape.ticker import Ticker
@@ -112,6 +113,7 @@ class FakeTargets:
                 return answer if isinstance(answer, httpx.Response) else response(answer)
             return response(await answer)
         finally:
+            answer = b""  # an error holds this frame
             self.running.remove(request.url.path)
 
 
@@ -142,7 +144,10 @@ class Inline(Executor):
             done.set_result(work(*args, **kwargs))
         except Exception as error:
             done.set_exception(error)
-        return done
+        try:
+            return done
+        finally:
+            del done  # it holds the error, which holds this frame
 
 
 @dataclass
@@ -178,6 +183,9 @@ class Bench:
             self.workers,
             self.now,
         )
+
+    def pool(self) -> ScrapePool:
+        return ScrapePool(self.context)
 
     def value(self, name: str, **labels: str) -> float:
         """A metric, 0 if it was never touched."""
