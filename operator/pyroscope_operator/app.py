@@ -26,6 +26,7 @@ from pyroscope_operator.engine.store import Store
 from pyroscope_operator.engine.verdict import Policy
 from pyroscope_operator.engine.writes import Writes
 from pyroscope_operator.folders import Folders
+from pyroscope_operator.garbage import frozen
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.pprof import core
 from pyroscope_operator.push.delivery import DeliveryBook
@@ -42,7 +43,7 @@ from pyroscope_operator.settings import Settings
 from pyroscope_operator.standalone import Files
 from pyroscope_operator.transport.clients import open_clients
 from pyroscope_operator.transport.destination import destinations
-from pyroscope_operator.transport.loop import closed
+from pyroscope_operator.transport.loop import closed, probed
 from pyroscope_operator.web.server import Pages, serve
 
 _LOG = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ async def run(settings: Settings) -> None:
             if settings.default is None:
                 _LOG.info("no default write: only objects that set forwardTo are scraped")
             try:
-                await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
+                with frozen(), probed(metrics.stalls.observe):
+                    await _run_until(stop, source, engine.fanout, duration.parse(settings.shutdown_grace))
             finally:
                 _tell_the_end(metrics)
     await closed()

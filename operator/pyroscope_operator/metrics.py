@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.samples import Sample
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the size of every counter and nobody reads them
 
+_LATENESS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_STALLS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Meters(NamedTuple):
+    """What every good scrape of a profile type touches: to look a metric up by its labels takes as long as to count."""
+
+    good: Counter
+    seconds: Histogram
 
 
 class Metrics:
@@ -25,11 +35,20 @@ class Metrics:
         self._connecting()
         self._controlling()
         self._tasks = self._gauge("event_loop_tasks", "Tasks of an event loop: main, or that of the watches.", "loop")
+        self.stalls = self._histogram(
+            "pyroscope_operator_event_loop_stall_seconds",
+            "How late the main event loop does what it has to do every 20 ms. What holds it up for less is seen now and then, "
+            "what holds it up for longer always, but for up to 20 ms of it.",
+            buckets=_STALLS,
+        )
         ProcessCollector(registry=self.registry)
 
     def count_tasks(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         """Show how many tasks `loop` has whenever the metrics are asked for, from whatever thread."""
         self._tasks.labels(name).set_function(lambda: len(asyncio.all_tasks(loop)))
+
+    def meters(self, profile_type: str) -> Meters:
+        return Meters(self.scrapes.labels(profile_type, "ok"), self.scrape_seconds.labels(profile_type))
 
     def delivered(self) -> tuple[int, dict[str, int]]:
         """Profiles that were taken so far, and those that were lost by reason, at all endpoints."""
@@ -50,8 +69,8 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"pyroscope_operator_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, buckets=_SECONDS, registry=self.registry)
+    def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
     def _scraping(self) -> None:
         self.targets = self._gauge("targets", "Targets being scraped.")
@@ -63,6 +82,11 @@ class Metrics:
             "pyroscope_operator_scrape_duration_seconds",
             "Time from the start of a scrape to its profile being queued, without the seconds it asked the target to profile.",
             "profile_type",
+        )
+        self.scrape_lateness = self._histogram(
+            "pyroscope_operator_scrape_lateness_seconds",
+            "Time from the slot of a scrape to its start; a clock that is set forward meanwhile counts, too.",
+            buckets=_LATENESS,
         )
         self.scrape_bytes = self._counter("scrape_body_bytes_total", "Bytes of profile bodies received from targets.")
         self.body_memory = self._gauge(

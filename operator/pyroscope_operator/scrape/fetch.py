@@ -6,10 +6,11 @@ what httpx's client adds, and it costs more than the request (docs/design.md).
 
 from __future__ import annotations
 
-import asyncio
 import re
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterable
+from dataclasses import replace
 from http import HTTPStatus
+from typing import NamedTuple, cast
 from urllib.parse import urlencode
 
 import aiohttp
@@ -19,6 +20,7 @@ from pyroscope_operator import __version__
 from pyroscope_operator.errors import AccessError, FetchError
 from pyroscope_operator.model.access import Access
 from pyroscope_operator.model.target import STATIC, Scrape
+from pyroscope_operator.scrape.cut import TimeLimit
 from pyroscope_operator.scrape.room import Claim
 from pyroscope_operator.transport.clients import TransportFor
 from pyroscope_operator.transport.faults import NETWORK_ERRORS, Truncated, cause
@@ -34,8 +36,7 @@ _LOST = "the connection ended without an answer"
 _TRUNCATED = "the connection ended before the body did"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The body of an answer with status 200, as it came."""
 
     body: bytes
@@ -71,32 +72,53 @@ class Fetcher:
         `scrape.timeout` seconds and `scrape.body_limit` bytes, and what the claim raises.
         """
         try:
-            async with asyncio.timeout(scrape.timeout):
-                return await self._follow(request, scrape, claim)
-        except TimeoutError as error:
-            raise FetchError("Timeout", f"no complete answer within {scrape.timeout:g}s") from error
+            with TimeLimit(scrape.timeout, lambda: _timeout(scrape)):
+                response = await self._transport_for(scrape.access).handle_async_request(request)
+                if response.status_code in _REDIRECTS and scrape.follow_redirects:
+                    return await self._follow(request, response, scrape, claim)
+                return await _taken(response, scrape, scrape.access, claim)
+        except TimeoutError as error:  # of the network
+            raise _timeout(scrape) from error
         except AccessError as error:
             raise FetchError(error.reason, error.message) from error
         except NETWORK_ERRORS as error:
             raise _translated(error) from error
 
-    async def _follow(self, request: httpx.Request, scrape: Scrape, claim: Claim) -> Answer:
+    async def _follow(self, request: httpx.Request, response: httpx.Response, scrape: Scrape, claim: Claim) -> Answer:
         access = scrape.access
-        for _ in range(_MAX_REDIRECTS + 1):
-            response = await self._transport_for(access).handle_async_request(request)
+        for _ in range(_MAX_REDIRECTS):
+            if not _leads_on(response):
+                break
             try:
-                location = response.headers.get("location")
-                if response.status_code in _REDIRECTS and location and scrape.follow_redirects:
-                    following = _redirected(request, location, scrape)
-                    request, access = following, _access_for(following, request, access)
-                    continue
-                if response.status_code in _REFUSALS:
-                    raise _refused(response.status_code, scrape, access)
-                encoded = _is_encoded(response)
-                return Answer(await _read(response, scrape.body_limit, claim), encoded)
+                following = _redirected(request, response.headers["location"], scrape)
             finally:
                 await response.aclose()
-        raise FetchError("TooManyRedirects", f"more than {_MAX_REDIRECTS} redirects")
+            request, access = following, _access_for(following, request, access)
+            response = await self._transport_for(access).handle_async_request(request)
+        if _leads_on(response):
+            await response.aclose()
+            raise FetchError("TooManyRedirects", f"more than {_MAX_REDIRECTS} redirects")
+        return await _taken(response, scrape, access, claim)
+
+
+def _leads_on(response: httpx.Response) -> bool:
+    return response.status_code in _REDIRECTS and bool(response.headers.get("location"))
+
+
+def _timeout(scrape: Scrape) -> FetchError:
+    return FetchError("Timeout", f"no complete answer within {scrape.timeout:g}s")
+
+
+async def _taken(response: httpx.Response, scrape: Scrape, access: Access, claim: Claim) -> Answer:
+    """The body of an answer that is no redirect."""
+    stream = cast(httpx.AsyncByteStream, response.stream)  # the response would wrap it twice
+    try:
+        if response.status_code in _REFUSALS:
+            raise _refused(response.status_code, scrape, access)
+        encoded = _is_encoded(response)
+        return Answer(await _read(stream, scrape.body_limit, claim), encoded)
+    finally:
+        await stream.aclose()
 
 
 def _redirected(request: httpx.Request, location: str, scrape: Scrape) -> httpx.Request:
@@ -140,21 +162,28 @@ def _is_encoded(response: httpx.Response) -> bool:
     """Whether the body has to be decompressed once; refuses what has no body that can be used."""
     if response.status_code != HTTPStatus.OK:
         raise FetchError("HTTPStatus", f"HTTP status {response.status_code}")
-    match response.headers.get("content-encoding", "identity").strip().lower():
-        case "" | "identity":
+    values = [value for name, value in response.headers.raw if name.lower() == b"content-encoding"]
+    match b", ".join(values).strip().lower():
+        case b"" | b"identity":
             return False
-        case "gzip" | "x-gzip":
+        case b"gzip" | b"x-gzip":
             return True
     raise FetchError("ContentEncoding", "the body has a Content-Encoding other than gzip")
 
 
-async def _read(response: httpx.Response, limit: int, claim: Claim) -> bytes:
-    body = bytearray()  # a list of chunks would take fifty bytes for each, and they may have a single one
-    async for chunk in response.aiter_raw():
-        if len(body) + len(chunk) > limit:
+async def _read(stream: AsyncIterable[bytes], limit: int, claim: Claim) -> bytes:
+    body: bytes | bytearray = b""
+    async for chunk in stream:
+        size = len(body) + len(chunk)
+        if size > limit:
             raise FetchError("BodyTooLarge", f"the body is larger than {limit} bytes (bodySizeLimit)")
-        claim.grow(len(chunk))
-        body += chunk
+        claim.resize(size)
+        if not body:
+            body = chunk  # which is the whole more often than not
+        elif isinstance(body, bytearray):
+            body += chunk
+        else:  # a list of chunks would take fifty bytes for each, and they may have a single one
+            body = bytearray(body) + chunk
     return bytes(body)
 
 

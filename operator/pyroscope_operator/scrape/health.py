@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pyroscope_operator.errors import ScrapeError
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """State after the last scrape; times are Unix seconds."""
 
     up: bool | None = None
@@ -28,21 +27,11 @@ class Health:
     skipped_slots: int = 0
 
     def succeeded(self, started: float, ended: float, body_bytes: int) -> Health:
-        return replace(
-            self,
-            up=True,
-            reason="",
-            message="",
-            last_scrape=started,
-            last_success=started,
-            duration=ended - started,
-            body_bytes=body_bytes,
-            scrapes=self.scrapes + 1,
-        )
+        duration, scrapes = ended - started, self.scrapes + 1
+        return Health(True, "", "", started, started, duration, body_bytes, scrapes, self.failures, self.skipped_slots)
 
     def failed(self, started: float, ended: float, error: ScrapeError) -> Health:
-        return replace(
-            self,
+        return self._replace(
             up=False,
             reason=error.reason,
             message=error.message,
@@ -53,4 +42,7 @@ class Health:
         )
 
     def skipped(self, slots: int) -> Health:
-        return replace(self, skipped_slots=self.skipped_slots + slots)
+        return self._replace(skipped_slots=self.skipped_slots + slots)
+
+
+UNTRIED = Health()

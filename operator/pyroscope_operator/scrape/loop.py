@@ -1,39 +1,41 @@
-"""When a scrape runs: slots pinned to absolute time, which never overlap."""
+"""When a scrape runs: at slots, which never overlap."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
 
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.scraper import Scraper
+from pyroscope_operator.scrape.slots import slot_after, start_of
+from pyroscope_operator.scrape.ticker import Tick, Ticker
 
 _APART = 0.9
 """Least part of an interval between two starts, by the monotonic clock: neither a timer that fires early
 nor a wall clock that is set back makes a slot come twice."""
 
-Clock = Callable[[], float]
-"""Unix time in seconds; tests give their own."""
-
-
-def slot_after(now: float, interval: float, offset: float) -> int:
-    """Number of the first slot after `now`; slot n starts at `offset + n * interval`.
-
-    Slots depend on nothing but the clock, so a restart of the operator keeps the phase.
-    """
-    return math.floor((now - offset) / interval) + 1
-
 
 class ScrapeLoop:
-    """Runs one scraper at every slot until it is cancelled."""
+    """Runs one scraper at every slot, from `start` to `stop`. It has a task only while it scrapes."""
 
-    def __init__(self, scraper: Scraper, clock: Clock) -> None:
+    __slots__ = ("_apart", "_due", "_is_stopped", "_slot", "_task", "_tick", "_ticker", "next_scrape", "scraper")
+
+    def __init__(self, scraper: Scraper, ticker: Ticker) -> None:
         self.scraper = scraper
-        self._clock = clock
-        self._rescheduled = asyncio.Event()
+        self._ticker = ticker
+        self._tick: Tick | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_stopped = False
+        self._slot = 0
+        self._due = self._apart = 0.0
+        """When the last scrape began, in the event loop's time, and how far from it the next one has to be."""
         self.next_scrape = 0.0
         """Unix time of the next slot."""
+
+    def start(self) -> None:
+        """Scrape from the next slot on; there is no second time."""
+        self._due = asyncio.get_running_loop().time()
+        self._wait()
 
     def update(self, scrape: Scrape) -> None:
         """Take over a changed scrape of the same identity; delta state stays.
@@ -42,44 +44,56 @@ class ScrapeLoop:
         """
         before = self.scraper.scrape
         self.scraper.update(scrape)
-        if scrape.interval != before.interval:
-            self._rescheduled.set()
+        if scrape.interval != before.interval and self._leave():
+            self._wait()
 
-    async def run(self) -> None:
-        """Until it is cancelled; there is no second time."""
-        try:
-            await self._run()
-        finally:
+    def stop(self) -> asyncio.Task[None] | None:
+        """No more scrapes. The task of one that is running is cancelled, and has to be waited for."""
+        self._is_stopped = True
+        self._leave()
+        if self._task is None:
             self.scraper.close()
+        else:
+            self._task.add_done_callback(lambda _: self.scraper.close())
+            self._task.cancel()
+        return self._task
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        due, apart = loop.time(), 0.0
-        while True:
-            scrape = self.scraper.scrape
-            slot = self._upcoming(scrape, rest=due + min(apart, _APART * scrape.interval) - loop.time())
-            self.next_scrape = scrape.offset + slot * scrape.interval
-            next_due = loop.time() + max(0.0, self.next_scrape - self._clock())
-            if not await self._wait_until(next_due):
-                continue
-            due, apart = next_due, _APART * scrape.interval
-            began, upcoming = loop.time(), max(slot + 1, self._upcoming(scrape))
+    def begin(self, due: float) -> None:
+        """The slot has come, at `due` in the event loop's time."""
+        self._due, self._apart = due, _APART * self.scraper.scrape.interval
+        self._tick = None
+        self._task = asyncio.get_running_loop().create_task(self._scrape(), name="scrape")
+
+    async def _scrape(self) -> None:
+        scrape, loop = self.scraper.scrape, asyncio.get_running_loop()
+        began, upcoming = loop.time(), max(self._slot + 1, self._upcoming(scrape))
+        self._ticker.begun(self.next_scrape)
+        try:
             await self.scraper.once()
-            # Slots that a wall clock jumped over were not missed because of a long scrape.
-            skipped = min(self._upcoming(scrape) - upcoming, math.ceil((loop.time() - began) / scrape.interval))
-            if skipped > 0:
-                self.scraper.skipped(skipped)
+        finally:
+            self._task = None
+        # Slots that a wall clock jumped over were not missed because of a long scrape.
+        skipped = min(self._upcoming(scrape) - upcoming, math.ceil((loop.time() - began) / scrape.interval))
+        if skipped > 0:
+            self.scraper.skipped(skipped)
+        if not self._is_stopped:
+            self._wait()
+
+    def _wait(self) -> None:
+        scrape = self.scraper.scrape
+        rest = self._due + min(self._apart, _APART * scrape.interval) - asyncio.get_running_loop().time()
+        self._slot = self._upcoming(scrape, rest)
+        self.next_scrape = start_of(self._slot, scrape.interval, scrape.offset)
+        self._tick = self._ticker.wait(self, self.next_scrape)
+
+    def _leave(self) -> bool:
+        """Wait for no slot; False if none was waited for."""
+        if self._tick is None:
+            return False
+        self._ticker.leave(self._tick, self)
+        self._tick = None
+        return True
 
     def _upcoming(self, scrape: Scrape, rest: float = 0.0) -> int:
         """Number of the next slot that is more than `rest` seconds away."""
-        return slot_after(self._clock() + max(0.0, rest), scrape.interval, scrape.offset)
-
-    async def _wait_until(self, due: float) -> bool:
-        """True at `due`, in the event loop's time; False as soon as the interval has changed."""
-        self._rescheduled.clear()
-        try:
-            async with asyncio.timeout_at(due):
-                await self._rescheduled.wait()
-        except TimeoutError:
-            return True
-        return False
+        return slot_after(self._ticker.clock() + max(0.0, rest), scrape.interval, scrape.offset)

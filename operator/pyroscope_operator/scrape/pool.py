@@ -10,6 +10,7 @@ from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.health import Health
 from pyroscope_operator.scrape.loop import ScrapeLoop
 from pyroscope_operator.scrape.scraper import Context, Scraper
+from pyroscope_operator.scrape.ticker import Ticker
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,13 @@ class LoopState:
 
 
 class ScrapePool:
-    """Owns the loops and their tasks. `sync` is called by one task only."""
+    """Owns the loops. `sync` is called by one task only."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._ticker = Ticker(context.clock, context.metrics.scrape_lateness.observe)
         self._loops: dict[str, ScrapeLoop] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def sync(self, scrapes: Iterable[Scrape]) -> None:
         """Make the loops those of `scrapes`, compared by key.
@@ -38,7 +40,7 @@ class ScrapePool:
         new ones begin: two CPU profiles of one process must not meet.
         """
         wanted = {scrape.key: scrape for scrape in scrapes}
-        await self._stop([key for key in self._tasks if key not in wanted])
+        await self._stop([key for key in self._loops if key not in wanted])
         for key, scrape in wanted.items():
             loop = self._loops.get(key)
             if loop is None:
@@ -49,22 +51,20 @@ class ScrapePool:
         self._context.metrics.targets.set(len({scrape.target.key for scrape in wanted.values()}))
 
     def _start(self, key: str, scrape: Scrape) -> None:
-        loop = ScrapeLoop(Scraper(scrape, self._context), self._context.clock)
-        self._loops[key] = loop
-        self._tasks[key] = asyncio.create_task(loop.run(), name=f"scrape {scrape.target.address}{scrape.profile.path}")
+        loop = self._loops[key] = ScrapeLoop(Scraper(scrape, self._context), self._ticker)
+        loop.start()
 
     async def _stop(self, keys: list[str]) -> None:
         for key in keys:
-            self._loops.pop(key, None)
-            self._tasks[key].cancel()
-        if keys:
-            await asyncio.wait([self._tasks[key] for key in keys])
-        for key in keys:  # not before they have ended: if this is cancelled, `close` waits for them
-            del self._tasks[key]
+            if task := self._loops.pop(key).stop():
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
+        if self._ending:  # also those of a stop that was cancelled
+            await asyncio.wait(self._ending)
 
     async def close(self) -> None:
         """Stop all loops; returns when they have ended."""
-        await self._stop(list(self._tasks))
+        await self._stop(list(self._loops))
 
     def states(self) -> dict[str, LoopState]:
         """The state of every loop, by the key of its scrape."""

@@ -12,16 +12,18 @@ sending: if each may hold a share of the room among n, the sum grows like 1 + ln
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from pyroscope_operator.errors import FetchError
+from pyroscope_operator.scrape.cut import Cut
 
 
 class Claim:
     """The bytes of one scrape. Made by a room."""
+
+    __slots__ = ("_room", "give_up", "over", "owner", "pinned", "size")
 
     def __init__(self, room: Room, owner: str, give_up: Callable[[], None]) -> None:
         self.owner = owner
@@ -67,20 +69,9 @@ class Room:
         self._setting = setting
         self._holdings: dict[str, _Holding] = {}
 
-    @asynccontextmanager
-    async def claim(self, owner: str) -> AsyncIterator[Claim]:
+    def claim(self, owner: str) -> Stay:
         """A claim that ends with the block. The block is cut off with FetchError MemoryFull if others need the room."""
-        alarm = asyncio.timeout(None)
-        claim = self.enter(owner, give_up=lambda: alarm.reschedule(0))
-        try:
-            async with alarm:
-                yield claim
-        except TimeoutError as error:
-            if not alarm.expired():
-                raise
-            raise self.full() from error
-        finally:
-            claim.leave()
+        return Stay(self, owner)
 
     def enter(self, owner: str, give_up: Callable[[], None]) -> Claim:
         """A claim without bytes; `give_up` will be called if others make it lose them, `leave` has to be."""
@@ -134,3 +125,24 @@ class Room:
         del holding.claims[claim]
         if not holding.claims:
             del self._holdings[claim.owner]
+
+
+class Stay(Cut):
+    """The block of `Room.claim`."""
+
+    __slots__ = ("_claim", "_owner", "_room")
+
+    def __init__(self, room: Room, owner: str) -> None:
+        super().__init__(room.full)
+        self._room = room
+        self._owner = owner
+
+    def __enter__(self) -> Claim:
+        self._begin()
+        self._claim = self._room.enter(self._owner, self.off)
+        return self._claim
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._claim.leave()
+        del self._claim  # which knows this one
+        self._end(kind)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 
 from pyroscope_operator.errors import FetchError, ProfileError, ScrapeError
 from pyroscope_operator.metrics import Metrics
@@ -17,7 +18,7 @@ from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.pprof.gunzip import decompress, stated_size
 from pyroscope_operator.pprof.prepare import Prepared, Skipped, prepare
 from pyroscope_operator.scrape.fetch import UNAUTHORIZED, Answer, Fetcher, request_for
-from pyroscope_operator.scrape.health import Health
+from pyroscope_operator.scrape.health import UNTRIED
 from pyroscope_operator.scrape.room import Claim, Room
 from pyroscope_operator.scrape.workers import Cost, Workers
 
@@ -51,14 +52,18 @@ class Context:
 class Scraper:
     """Does one scrape over and over: owns its delta state and its health."""
 
+    __slots__ = ("_baseline", "_baseline_lost", "_context", "_cost", "_delta", "_meters", "_request", "_scrape", "health")
+
     def __init__(self, scrape: Scrape, context: Context) -> None:
-        self.health = Health()
+        self.health = UNTRIED
         self._context = context
         self._delta: DeltaComputer | None = None
         self._baseline: Claim | None = None
         self._baseline_lost = False
         self._cost = Cost()
-        self._take_over(scrape)
+        self._scrape = scrape
+        self._request = request_for(scrape)
+        self._meters = context.metrics.meters(scrape.profile.metric_type)
         self._new_delta()
 
     @property
@@ -67,16 +72,12 @@ class Scraper:
 
     def update(self, scrape: Scrape) -> None:
         """Scrape as `scrape` says from now on; a restarted container begins a new baseline."""
-        before = self._scrape
-        self._take_over(scrape)
+        before, self._scrape = self._scrape, scrape
+        self._request = request_for(scrape)
         restarted = before.target.container_id and before.target.container_id != scrape.target.container_id
         remade = (before.profile.cumulative, before.body_limit) != (scrape.profile.cumulative, scrape.body_limit)
         if restarted or remade:
             self._new_delta()
-
-    def _take_over(self, scrape: Scrape) -> None:
-        self._scrape = scrape
-        self._request = request_for(scrape)
 
     def _new_delta(self) -> None:
         """Forget the baseline. A computation that is still running keeps the old one to itself."""
@@ -124,7 +125,7 @@ class Scraper:
 
     async def _scrape_once(self, scrape: Scrape, started: float) -> int:
         context, computer = self._context, self._delta  # as the request asks for it: an update may come while it runs
-        async with context.bodies.claim(scrape.target.namespace) as claim:
+        with context.bodies.claim(scrape.target.namespace) as claim:
             answer = await context.fetcher.fetch(self._request, scrape, claim)
             context.metrics.scrape_bytes.inc(len(answer.body))
             prepared = await self._prepared(answer, scrape, computer, claim)
@@ -149,22 +150,26 @@ class Scraper:
         return len(answer.body)
 
     async def _prepared(self, answer: Answer, scrape: Scrape, computer: DeltaComputer | None, claim: Claim) -> Prepared | Skipped:
-        work, limit = partial(self._prepare, answer, computer), scrape.body_limit
+        limit = scrape.body_limit
         if max(len(answer.body), stated_size(answer.body)) <= _INLINE_BYTES:
             try:
-                return work(min(limit, _INLINE_BYTES))
+                return self._prepare(answer, computer, min(limit, _INLINE_BYTES))
             except ProfileError as error:  # gzip may hold a thousand times its own size, and lie about it
                 if error.reason != "BodyTooLarge" or limit <= _INLINE_BYTES:
                     raise
-        return await self._context.workers.run(self._cost, partial(work, limit), claim.pin, patience=scrape.interval)
+        work = partial(self._prepare, answer, computer, limit)
+        return await self._context.workers.run(self._cost, work, claim.pin, patience=scrape.interval)
 
     def _prepare(self, answer: Answer, computer: DeltaComputer | None, limit: int) -> Prepared | Skipped:
         """In a thread for large bodies: touches nothing of the scraper."""
         body = decompress(answer.body, limit) if answer.encoded else answer.body
         if computer is None:
             return prepare(body, limit, None)
-        with self._context.metrics.delta_seconds.time():
+        began = perf_counter()
+        try:
             return prepare(body, limit, computer)
+        finally:
+            self._context.metrics.delta_seconds.observe(perf_counter() - began)
 
     def skipped(self, slots: int) -> None:
         """Count slots that began while a scrape was still running."""
@@ -176,7 +181,8 @@ class Scraper:
         if self.health.up is False:
             _LOG.info("target is up again", extra=_names(scrape))
         self.health = self.health.succeeded(started, ended, body_bytes)
-        self._observe(scrape, "ok", ended - started)
+        self._meters.good.inc()
+        self._observe(scrape, ended - started)
 
     def _failed(self, scrape: Scrape, started: float, error: ScrapeError) -> None:
         ended = max(started, self._context.clock())
@@ -185,12 +191,11 @@ class Scraper:
         if error.reason == UNAUTHORIZED:
             self._context.unauthorized(scrape.source)
         self.health = self.health.failed(started, ended, error)
-        self._observe(scrape, error.reason, ended - started)
+        self._context.metrics.scrapes.labels(scrape.profile.metric_type, error.reason).inc()
+        self._observe(scrape, ended - started)
 
-    def _observe(self, scrape: Scrape, result: str, duration: float) -> None:
-        metrics, kind = self._context.metrics, scrape.profile.metric_type
-        metrics.scrapes.labels(kind, result).inc()
-        metrics.scrape_seconds.labels(kind).observe(max(0.0, duration - (scrape.profile.seconds or 0)))
+    def _observe(self, scrape: Scrape, duration: float) -> None:
+        self._meters.seconds.observe(max(0.0, duration - (scrape.profile.seconds or 0)))
 
 
 def _names(scrape: Scrape) -> dict[str, str]:

@@ -12,6 +12,7 @@ from itertools import count
 from typing import TypeVar
 
 from pyroscope_operator.errors import ScrapeError
+from pyroscope_operator.scrape.cut import TimeLimit
 
 _SLOW = 0.25
 """CPU seconds from which on a job is slow: three times a profile as large as Pyroscope takes."""
@@ -55,11 +56,8 @@ class Workers:
         Raises ScrapeError Overloaded if there is no thread within `patience` seconds.
         """
         expected = cost.seconds
-        try:
-            async with asyncio.timeout(patience):
-                await self._turn(expected)
-        except TimeoutError as error:
-            raise ScrapeError("Overloaded", f"the operator had no time for the profile within {patience:g}s") from error
+        with TimeLimit(patience, lambda: _overloaded(patience)):
+            await self._turn(expected)
         loop = asyncio.get_running_loop()
         try:
             started()
@@ -68,7 +66,10 @@ class Workers:
             self._end(expected)
             raise
         job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end, expected))
-        return await asyncio.wrap_future(job)
+        try:
+            return await asyncio.wrap_future(job)
+        finally:
+            del job  # it holds the error, whose traceback holds this frame
 
     async def _turn(self, expected: float) -> None:
         """Wait for a thread; it is taken when this returns."""
@@ -104,6 +105,10 @@ class Workers:
     def _take(self, expected: float, threads: int) -> None:
         self._free += threads
         self._free_for_slow += threads * (expected > _SLOW)
+
+
+def _overloaded(patience: float) -> ScrapeError:
+    return ScrapeError("Overloaded", f"the operator had no time for the profile within {patience:g}s")
 
 
 def _measured(cost: Cost, work: Callable[[], T]) -> T:

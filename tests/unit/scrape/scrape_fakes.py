@@ -19,8 +19,10 @@ from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import ProfileRequest, Scrape, Target
 from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.scrape.fetch import Fetcher
+from pyroscope_operator.scrape.pool import ScrapePool
 from pyroscope_operator.scrape.room import Room
 from pyroscope_operator.scrape.scraper import Context
+from pyroscope_operator.scrape.ticker import Ticker
 from pyroscope_operator.scrape.workers import Workers
 
 EPOCH = 1_800_000_000.0
@@ -111,6 +113,7 @@ class FakeTargets:
                 return answer if isinstance(answer, httpx.Response) else response(answer)
             return response(await answer)
         finally:
+            answer = b""  # an error holds this frame
             self.running.remove(request.url.path)
 
 
@@ -141,7 +144,10 @@ class Inline(Executor):
             done.set_result(work(*args, **kwargs))
         except Exception as error:
             done.set_exception(error)
-        return done
+        try:
+            return done
+        finally:
+            del done  # it holds the error, which holds this frame
 
 
 @dataclass
@@ -155,11 +161,13 @@ class Bench:
     bodies: Room = field(default_factory=lambda: Room(1 << 24, "--body-memory"))
     baselines: Room = field(default_factory=lambda: Room(1 << 24, "--baseline-memory"))
     workers: Workers = field(init=False)
+    ticker: Ticker = field(init=False)
     shift: float = 0.0
     drift: float = 1.0
 
     def __post_init__(self) -> None:
         self.workers = Workers(self.executor, 2)
+        self.ticker = Ticker(self.now, self.metrics.scrape_lateness.observe)
 
     def now(self) -> float:
         return EPOCH + self.drift * asyncio.get_running_loop().time() + self.shift
@@ -175,6 +183,9 @@ class Bench:
             self.workers,
             self.now,
         )
+
+    def pool(self) -> ScrapePool:
+        return ScrapePool(self.context)
 
     def value(self, name: str, **labels: str) -> float:
         """A metric, 0 if it was never touched."""

@@ -114,7 +114,7 @@ async def body_of(fetcher: Fetcher, what: Scrape, request: httpx.Request | None 
 
 
 async def answer_of(fetcher: Fetcher, what: Scrape, request: httpx.Request | None = None) -> Answer:
-    async with Room(1 << 24, "--body-memory").claim("shop") as claim:
+    with Room(1 << 24, "--body-memory").claim("shop") as claim:
         return await fetcher.fetch(request or request_for(what), what, claim)
 
 

@@ -168,14 +168,14 @@ async def test_a_claim_that_is_lost_cuts_off_its_block() -> None:
     room, slow = Room(BOUND, "--body-memory"), asyncio.Event()
 
     async def silent() -> None:
-        async with room.claim("hostile") as claim:
+        with room.claim("hostile") as claim:
             claim.grow(900)
             slow.set()
             await asyncio.sleep(1e6)
 
     task = asyncio.create_task(silent())
     await slow.wait()
-    async with room.claim("shop") as claim:
+    with room.claim("shop") as claim:
         claim.grow(200)
         assert room.held == 200
         with pytest.raises(FetchError) as caught:
@@ -188,7 +188,7 @@ async def test_a_claim_ends_with_its_block_however_that_ends() -> None:
     room = Room(BOUND, "--body-memory")
 
     async def ends(error: BaseException | None) -> None:
-        async with room.claim("shop") as claim:
+        with room.claim("shop") as claim:
             claim.grow(100)
             if error:
                 raise error
@@ -197,9 +197,8 @@ async def test_a_claim_ends_with_its_block_however_that_ends() -> None:
     for error in (ValueError(), TimeoutError(), FetchError("Timeout", "")):
         with pytest.raises(type(error)):
             await ends(error)
-    with pytest.raises(FetchError, match="MemoryFull"):
-        async with room.claim("shop") as claim:
-            claim.grow(BOUND + 1)
+    with pytest.raises(FetchError, match="MemoryFull"), room.claim("shop") as claim:
+        claim.grow(BOUND + 1)
     assert room.held == 0
 
 
@@ -207,7 +206,7 @@ async def test_cancelling_is_no_loss() -> None:
     room = Room(BOUND, "--body-memory")
 
     async def forever() -> None:
-        async with room.claim("shop") as claim:
+        with room.claim("shop") as claim:
             claim.grow(100)
             await asyncio.sleep(1e6)
 

@@ -14,24 +14,26 @@ import pytest
 from scrape_fakes import EPOCH, INTERVAL, Bench, FakeTargets, scrape, snapshot, target
 
 from pyroscope_operator.model.target import Scrape
-from pyroscope_operator.scrape.loop import ScrapeLoop, slot_after
+from pyroscope_operator.scrape.loop import ScrapeLoop
 from pyroscope_operator.scrape.scraper import Scraper
+from pyroscope_operator.scrape.slots import TICK, TICKS_PER_SECOND, slot_after, start_of
 
 pytestmark = pytest.mark.looptime
 
-OFFSET = scrape().offset
+OFFSET = math.floor(scrape().offset * 20) / 20
 
 
 @asynccontextmanager
 async def running(bench: Bench, what: Scrape | None = None) -> AsyncIterator[ScrapeLoop]:
-    loop = ScrapeLoop(Scraper(what or scrape(), bench.context), bench.now)
-    task = asyncio.create_task(loop.run())
+    loop = ScrapeLoop(Scraper(what or scrape(), bench.context), bench.ticker)
+    loop.start()
     try:
         yield loop
     finally:
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
+        if task := loop.stop():
+            await asyncio.wait([task])
+            assert task.cancelled()
+        assert not bench.ticker._ticks
 
 
 def taking(seconds: float) -> FakeTargets:
@@ -44,8 +46,12 @@ def taking(seconds: float) -> FakeTargets:
 
 def phases(bench: Bench, interval: float = INTERVAL) -> list[float]:
     """Seconds between each scrape and the slot that is nearest to it."""
-    offset = target().offset(interval)
+    offset = first_slot(interval)
     return [math.remainder(EPOCH + time - offset, interval) for time in bench.targets.times]
+
+
+def first_slot(interval: float) -> float:
+    return math.floor(target().offset(interval) * 20) / 20
 
 
 def gaps(bench: Bench) -> list[float]:
@@ -58,6 +64,27 @@ def gaps(bench: Bench) -> list[float]:
 )
 def test_the_slot_after_a_moment(now: float, slot: int) -> None:
     assert slot_after(now, 10.0, 100.0) == slot
+
+
+@pytest.mark.parametrize("interval", [1.0, 1.01, 1.05, 1.0000001, 3.333, 15.0, 86_400.0])
+def test_slots_lie_on_the_ticks_and_apart(interval: float) -> None:
+    """What is no multiple of a tick is rounded down, each slot by itself, so that they don't drift."""
+    offset, first = 0.637 * interval, slot_after(EPOCH, interval, 0.637 * interval)
+    starts = [start_of(first + n, interval, offset) for n in range(2000)]
+    assert all(start == math.floor(start * TICKS_PER_SECOND) / TICKS_PER_SECOND for start in starts)
+    assert all(abs(after - before - interval) < TICK + 1e-6 for before, after in pairwise(starts))
+    assert all(0 <= offset + (first + n) * interval - start < TICK + 1e-6 for n, start in enumerate(starts))
+
+
+@pytest.mark.parametrize("interval", [1.0, 1.01, 1.0000001, 7.0, 15.0, 3600.0])
+def test_the_next_slot_is_the_first_one_that_is_still_to_come(interval: float) -> None:
+    rng = random.Random(1)
+    for _ in range(2000):
+        offset, now = rng.random() * interval, EPOCH + rng.random() * 1e6
+        moments = (now, start_of(slot_after(now, interval, offset), interval, offset))
+        for moment in moments:
+            slot = slot_after(moment, interval, offset)
+            assert start_of(slot - 1, interval, offset) <= moment < start_of(slot, interval, offset)
 
 
 @pytest.mark.parametrize("start", [0.0, 0.1, 4.9, 7.5, 14.999, 1234.5])
@@ -73,6 +100,26 @@ async def test_slots_are_pinned_to_absolute_time(start: float) -> None:
     assert len(bench.targets.times) in {6, 7}
     assert start <= bench.targets.times[0] <= start + INTERVAL + 0.01
     assert first == pytest.approx(EPOCH + bench.targets.times[0], abs=0.01)
+
+
+@pytest.mark.parametrize("interval", [1.01, 1.05, 7.77])
+async def test_an_interval_that_is_no_multiple_of_a_tick(interval: float) -> None:
+    bench = Bench()
+    async with running(bench, scrape(interval=interval)):
+        await asyncio.sleep(200 * interval)
+    assert len(bench.targets.times) in {199, 200}
+    assert all(-0.001 <= math.remainder(time, TICK) < 0.01 for time in bench.targets.times)
+    assert max(abs(gap - interval) for gap in gaps(bench)) < TICK + 0.01
+
+
+async def test_lateness_is_the_time_from_the_slot_to_the_start() -> None:
+    bench = Bench()
+    async with running(bench):
+        await asyncio.sleep(OFFSET - 1)
+        bench.shift = 2.5
+        await asyncio.sleep(2 * INTERVAL)
+    assert bench.value("scrape_lateness_seconds_count") == len(bench.targets.times) == 2
+    assert bench.value("scrape_lateness_seconds_sum") == pytest.approx(2.5, abs=0.01)
 
 
 async def test_targets_are_spread_over_the_interval() -> None:
@@ -149,7 +196,7 @@ async def test_an_interval_that_changes_during_a_scrape(after: float) -> None:
         await asyncio.sleep(8.5)
         assert loop.scraper.health.up
         assert loop.next_scrape <= ended + max(after, 600.0) + after
-        assert math.remainder(loop.next_scrape - target().offset(after), after) == pytest.approx(0, abs=0.01)
+        assert math.remainder(loop.next_scrape - first_slot(after), after) == pytest.approx(0, abs=0.01)
     assert loop.scraper.health.skipped_slots == 0
 
 

@@ -497,11 +497,11 @@ async def test_a_baseline_counts_as_long_as_it_is_kept() -> None:
 
 async def test_a_baseline_ends_with_its_loop() -> None:
     bench = bench_of(cumulative(1))
-    task = asyncio.create_task(ScrapeLoop(Scraper(scrape(MEMORY), bench.context), bench.now).run())
+    loop = ScrapeLoop(Scraper(scrape(MEMORY), bench.context), bench.ticker)
+    loop.start()
     await asyncio.sleep(INTERVAL)
     assert bench.baselines.held == baseline(1) > 0
-    task.cancel()
-    await asyncio.wait([task])
+    assert loop.stop() is None
     assert bench.baselines.held == 0
 
 

@@ -1,0 +1,32 @@
+"""The slots of a scrape: moments that are pinned to absolute time.
+
+Slot n is at `offset + n * interval` in Unix time, rounded down to a tick, so that what is due
+within the same 50 ms starts together: waking up costs a third of what a scrape costs.
+Slots depend on nothing but the clock, so a restart of the operator keeps the phase.
+"""
+
+from __future__ import annotations
+
+import math
+
+TICKS_PER_SECOND = 20
+"""Of the form 2^i + 2^j: then `tick / TICKS_PER_SECOND * TICKS_PER_SECOND` is the same tick, in floating point too."""
+TICK = 1 / TICKS_PER_SECOND
+"""Seconds."""
+_TICK_NANOSECONDS = 10**9 // TICKS_PER_SECOND
+
+
+def slot_after(now: float, interval: float, offset: float) -> int:
+    """Number of the first slot after `now`."""
+    following = (math.floor(now * TICKS_PER_SECOND) + 1) * _TICK_NANOSECONDS
+    return -((_nanoseconds(offset) - following) // _nanoseconds(interval))
+
+
+def start_of(slot: int, interval: float, offset: float) -> float:
+    """Unix time at which a slot begins."""
+    return (_nanoseconds(offset) + slot * _nanoseconds(interval)) // _TICK_NANOSECONDS / TICKS_PER_SECOND
+
+
+def _nanoseconds(seconds: float) -> int:
+    # Whole numbers, as intervals are in manifests: sums of floats would miss a tick now and then.
+    return round(seconds * 10**9)
