@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from pyroscope_operator import __version__, folders
 from pyroscope_operator.api import duration, size
-from pyroscope_operator.controller.operator import Controller, ControllerSettings
 from pyroscope_operator.engine import refusal
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.overview import overview
@@ -163,6 +162,9 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
 def _source(settings: Settings, engine: Engine, metrics: Metrics) -> Source:
     if settings.standalone:
         return Files(engine, settings.files, Folders(settings.secrets_dir, settings.configmaps_dir))
+    # Here only, because kopf and kubernetes take 20 MB.
+    from pyroscope_operator.controller.operator import Controller, ControllerSettings  # noqa: PLC0415
+
     controller = ControllerSettings(
         lease=settings.lease,
         identity=settings.identity,

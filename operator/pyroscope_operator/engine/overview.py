@@ -56,8 +56,8 @@ def _target(states: list[LoopState]) -> dict[str, Any]:
         "container": target.container,
         "address": target.address,
         "scheme": target.scheme,
-        "labels": dict(target.labels),
-        "discoveredLabels": dict(target.discovered),
+        "labels": dict(target.labels.pairs),
+        "discoveredLabels": dict(target.discovered.pairs),
         "scrapes": [_scrape(state) for state in states],
     }
 

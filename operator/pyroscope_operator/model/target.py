@@ -9,7 +9,6 @@ the identity (labels, interval, `seconds`), so loops, phases and delta state sur
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 
 from pyroscope_operator.model.access import DIRECT, Access
@@ -28,7 +27,7 @@ def _digest(*parts: object) -> str:
     return blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Target:
     """One endpoint of one container, or a static address."""
 
@@ -50,11 +49,11 @@ class Target:
     """Labels of its series, all but `__name__`."""
     discovered: Labels = field(default_factory=Labels)
     """Labels as they were before relabeling, `__meta_…` among them."""
+    key: str = field(init=False, repr=False, compare=False)
+    """Identity: (pod UID or static, container, scheme, host:port)."""
 
-    @cached_property
-    def key(self) -> str:
-        """Identity: (pod UID or static, container, scheme, host:port)."""
-        return _digest(self.pod_uid, self.container, self.scheme, self.address)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", _digest(self.pod_uid, self.container, self.scheme, self.address))
 
     def offset(self, interval: float) -> float:
         """Seconds into each interval at which its scrapes start; spreads targets evenly."""
@@ -92,7 +91,7 @@ class ProfileRequest:
         return self.type == "process_cpu" or self.path.endswith("/pprof/profile")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scrape:
     """A target times a profile type, with its schedule and limits."""
 
@@ -112,18 +111,25 @@ class Scrape:
     forward_to: tuple[ObjectRef, ...] = ()
     """The PyroscopeWrites that get its profiles; empty: the operator's default write."""
 
-    @cached_property
-    def key(self) -> str:
-        """Identity: the target, the profile type, its path and parameters; not `seconds`."""
-        return _digest(self.target.key, self.profile.type, self.profile.path, self.params)
+    key: str = field(init=False, repr=False, compare=False)
+    """Identity: the target, the profile type, its path and parameters; not `seconds`."""
+    _labels: Labels | None = field(init=False, default=None, repr=False, compare=False)
 
-    @cached_property
+    def __post_init__(self) -> None:
+        key = _digest(self.target.key, self.profile.type, self.profile.path, self.params)
+        object.__setattr__(self, "key", key)
+
+    @property
     def labels(self) -> Labels:
-        """Labels of the series."""
+        """Labels of the series: always the same object, made when it is first asked for."""
+        if self._labels is not None:
+            return self._labels
         extra = {NAME: self.profile.name}
         if self.profile.is_delta_label:
             extra[DELTA] = "false"
-        return self.target.labels.merged(extra)
+        made = self.target.labels.merged(extra)
+        object.__setattr__(self, "_labels", made)
+        return made
 
     @property
     def query(self) -> list[tuple[str, str]]:

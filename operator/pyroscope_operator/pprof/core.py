@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pyroscope_operator.pprof import oracle
-
 
 class Core(Protocol):
     """What takes the differences of a series; `DeltaComputer` tells what the methods do."""
@@ -34,12 +32,16 @@ class Inspect(Protocol):
     def __call__(self, body: bytes, limit: int) -> tuple[int, int, bool, bool]: ...
 
 
-new_core: NewCore = oracle.OracleComputer
-inspect: Inspect = oracle.inspect
+new_core: NewCore
+inspect: Inspect
 try:
     from pyroscope_operator.pprof import _native
 except ImportError:
+    # Here only, because it brings protobuf's runtime along, which takes 2 MB.
+    from pyroscope_operator.pprof import oracle
+
     IS_NATIVE = False
+    new_core, inspect = oracle.OracleComputer, oracle.inspect
 else:
     IS_NATIVE = True
     new_core, inspect = _native.Computer, _native.inspect

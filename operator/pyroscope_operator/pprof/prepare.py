@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from pyroscope_operator._proto.profile_pb2 import Profile, ValueType
 from pyroscope_operator.pprof import core
 from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.pprof.gunzip import compress, decompress
 
-_NO_PERIOD_TYPE = Profile(period_type=ValueType()).SerializeToString()
-"""Appended to a profile that has no period type, as the server dereferences it: protobuf messages are merged by appending."""
+_NO_PERIOD_TYPE = bytes((11 << 3 | 2, 0))
+"""Field 11 of pprof, empty. Appended to a profile that has no period type, as the server dereferences it: protobuf
+messages are merged by appending."""
 
 
 @dataclass(frozen=True, slots=True)

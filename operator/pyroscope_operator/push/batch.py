@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pyroscope_operator._proto.push_pb2 import PushRequest, RawProfileSeries, RawSample
-from pyroscope_operator._proto.types_pb2 import LabelPair
 from pyroscope_operator.model.labels import PROTECTED, Labels
 from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.model.ref import ObjectRef
@@ -28,8 +26,12 @@ class Entry:
     """The labels as the scrape gave them, the same object for all its profiles: a set of one's own takes more than a kilobyte."""
     id: str
     """The UUID of its sample, for the server's error messages and for people who look for duplicates."""
-    data: bytes = field(repr=False)
-    """A serialised PushRequest with this one series."""
+    head: bytes = field(repr=False)
+    """With `body` behind it, a serialised PushRequest with this one series."""
+    body: bytes = field(repr=False)
+    """The profile as the scrape gave it: not copied before it is sent."""
+    size: int
+    """Bytes of memory that it takes, which are a few more than in a request."""
     scraped_at: float
     """Unix time in seconds."""
     queued_at: float
@@ -41,10 +43,32 @@ class Entry:
     failed_at: int | None = None
     """The endpoint's number of successes when it last failed on this one alone, see `outcome`."""
 
-    @property
-    def size(self) -> int:
-        """Bytes of memory that it takes, which are a few more than in a request."""
-        return len(self.data) + OVERHEAD
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """A serialised PushRequest, in pieces that are put together only where they are sent."""
+
+    pieces: tuple[bytes, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        """Bytes of all pieces."""
+        return sum(map(len, self.pieces))
+
+    def slices(self, size: int) -> Iterator[bytes]:
+        """The same bytes in slices of at most `size`; each byte is copied once at most."""
+        held: list[bytes] = []
+        room = size
+        for piece in self.pieces:
+            if held and len(piece) > room:
+                yield b"".join(held)
+                held, room = [], size
+            if len(piece) > size:
+                yield from (piece[start : start + size] for start in range(0, len(piece), size))
+            elif piece:
+                held.append(piece)
+                room -= len(piece)
+        if held:
+            yield b"".join(held)
 
 
 def with_external(labels: Labels, external: Labels) -> Labels:
@@ -57,18 +81,47 @@ def with_external(labels: Labels, external: Labels) -> Labels:
     return labels.merged(more) if more else labels
 
 
-def encode(profile: Profile, labels: Labels, queued_at: float) -> Entry:
-    """`profile` as an entry with a new id, to be sent with `labels`."""
-    sample = RawSample(raw_profile=profile.body, ID=str(uuid.uuid4()))
-    series = RawProfileSeries(labels=[LabelPair(name=k, value=v) for k, v in labels.pairs], samples=[sample])
-    data = PushRequest(series=[series]).SerializeToString()
-    return Entry(profile.source, profile.labels, sample.ID, data, profile.scraped_at, queued_at)
+def encode_labels(labels: Labels) -> bytes:
+    """`labels` as a RawProfileSeries has them. Raises UnicodeEncodeError for a lone surrogate."""
+    pairs = ((name.encode(), value.encode()) for name, value in labels.pairs)
+    return b"".join(_field(1, _field(1, name) + _field(2, value)) for name, value in pairs)
 
 
-def request_body(entries: Iterable[Entry]) -> bytes:
+def encode(profile: Profile, labels: bytes, queued_at: float) -> Entry:
+    """`profile` as an entry with a new id, to be sent with `labels` (see `encode_labels`).
+
+    The fields may come in any order (protobuf's encoding says so): with the body as the last one of
+    the last one it stays outside of the head.
+    """
+    sample_id, body = str(uuid.uuid4()), profile.body
+    sample = _field(2, sample_id.encode()) + _start(1, len(body))
+    series = labels + _start(2, len(sample) + len(body)) + sample
+    head = _start(1, len(series) + len(body)) + series
+    size = len(head) + len(body) + OVERHEAD
+    return Entry(profile.source, profile.labels, sample_id, head, body, size, profile.scraped_at, queued_at)
+
+
+def request_body(entries: Iterable[Entry]) -> RequestBody:
     """One PushRequest with the series of all entries, in their order.
 
     Serialised messages put one behind the other are their merge, and merging
     concatenates repeated fields (protobuf's encoding guarantees both).
     """
-    return b"".join(entry.data for entry in entries)
+    return RequestBody(tuple(piece for entry in entries for piece in (entry.head, entry.body)))
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """A field of protobuf that holds text, bytes or a message."""
+    return _start(number, len(data)) + data
+
+
+def _start(number: int, length: int) -> bytes:
+    """What stands in front of a field's `length` bytes: its number with the wire type, and the length as a varint."""
+    tag = number << 3 | 2
+    if length < 0x80:
+        return bytes((tag, length))
+    start = [tag]
+    while length >= 0x80:
+        start.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes((*start, length))

@@ -13,6 +13,7 @@ from pyroscope_operator import __version__
 from pyroscope_operator.errors import AccessError, Rejected, RetryLater
 from pyroscope_operator.push.answer import CONNECTION_FAILED, DEADLINE_EXCEEDED, REDIRECTED, UNREACHABLE, Answer, verdict
 from pyroscope_operator.push.backoff import parse_retry_after
+from pyroscope_operator.push.batch import RequestBody
 from pyroscope_operator.push.endpoint import WriteEndpoint
 from pyroscope_operator.push.hop import MAX_REDIRECTS, REDIRECTS, Hop
 from pyroscope_operator.transport.clients import TransportFor
@@ -22,18 +23,18 @@ MAX_ANSWER = 64 << 10
 """Bytes of an answer that are read."""
 
 
-_SLICE = 256 << 10
+_SLICE = 128 << 10
 
 
-class _Body(httpx.AsyncByteStream):
+class _Stream(httpx.AsyncByteStream):
     """Request bytes, written slice by slice: megabytes at once would hold up the event loop."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: RequestBody) -> None:
         self._body = body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._body), _SLICE):
-            yield self._body[start : start + _SLICE]
+        for part in self._body.slices(_SLICE):
+            yield part
 
 
 class PushClient:
@@ -58,8 +59,8 @@ class PushClient:
             ]
         )
 
-    async def push(self, body: bytes, *, series: int) -> None:
-        """Sends `body`, a serialised PushRequest with `series` series.
+    async def push(self, body: RequestBody, *, series: int) -> None:
+        """Sends `body`, a PushRequest with `series` series.
 
         Returns when all of it was taken.  Raises a PushError otherwise; its subclass says
         what to do with what was sent.  Takes at most the endpoint's `remote_timeout`.
@@ -75,7 +76,7 @@ class PushClient:
         if failure := verdict(answer, series=series, retry_on_429=self.endpoint.retry_on_429):
             raise failure
 
-    async def _redirected(self, body: bytes) -> Answer:
+    async def _redirected(self, body: RequestBody) -> Answer:
         """The answer at the end of all redirects. Raises PushError, and AccessError."""
         hop = self._start
         for _ in range(MAX_REDIRECTS + 1):
@@ -85,12 +86,12 @@ class PushClient:
             hop = hop.next(location)
         raise Rejected(REDIRECTED, f"more than {MAX_REDIRECTS} redirects")
 
-    async def _exchange(self, hop: Hop, body: bytes) -> tuple[Answer, str | None]:
+    async def _exchange(self, hop: Hop, body: RequestBody) -> tuple[Answer, str | None]:
         """The answer, and where it points at."""
         headers = self._headers.copy()
         headers["Host"] = hop.url.netloc.decode()
         headers["Content-Length"] = str(len(body))
-        request = httpx.Request("POST", hop.url, headers=headers, stream=_Body(body))
+        request = httpx.Request("POST", hop.url, headers=headers, stream=_Stream(body))
         try:
             response = await self._transport_for(hop.access).handle_async_request(request)
         except NETWORK_ERRORS as error:

@@ -151,7 +151,7 @@ class Fanout:
         finally:
             self._close(writer)
             del self._leaving[writer]
-            if writer.key not in self._writers:
+            if writer.key not in self._writers and all(other.key != writer.key for other in self._leaving):
                 self._metrics.forget_endpoint(*writer.key.labels)
 
     def _close(self, writer: EndpointWriter) -> None:

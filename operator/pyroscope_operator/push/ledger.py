@@ -80,10 +80,10 @@ class Ledger:
         for source in sources:
             self._book.record_waiting(source, self._endpoint, f"{self._endpoint}: {error}")
 
-    def show(self, queue: Queue) -> None:
-        """The gauges of the queue."""
-        self._metrics.queue_bytes.labels(*self._labels).set(queue.bytes)
-        self._metrics.queue_profiles.labels(*self._labels).set(len(queue))
+    def watch(self, queue: Queue) -> None:
+        """The gauges show `queue` from now on, as it is when they are asked for."""
+        self._metrics.queue_bytes.labels(*self._labels).set_function(lambda: queue.bytes)
+        self._metrics.queue_profiles.labels(*self._labels).set_function(lambda: len(queue))
 
     def close(self) -> None:
         """The endpoint is no more: its troubles end. Its figures stay in the metrics until these are forgotten."""

@@ -147,7 +147,7 @@ class Sender:
         try:
             await client.push(body, series=len(batch))
         except PushError as failure:
-            error = failure
+            error = _alone(failure)
         self._ledger.pushed(batch, self._monotonic() - start, len(body), error)
         return error
 
@@ -242,6 +242,15 @@ class Sender:
             self._ledger.waiting(self._queue.sources(), error)
         else:
             self._ledger.refused((*outcome.again, *outcome.later, *outcome.aside), error)
+
+
+def _alone(error: PushError) -> PushError:
+    """`error` without the frames and errors that it came through.
+
+    It is kept, as the last one, and they hold the request; and it is held by them, which only the cycle collector would end.
+    """
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return error
 
 
 def _is_addresses(error: PushError) -> bool:

@@ -35,16 +35,17 @@ class Refusal(NamedTuple):
     message: str
 
 
-def refusal(profile: Profile, labels: Labels, limits: Limits) -> Refusal | None:
-    """The first limit that `profile` exceeds; `labels` are those it would be sent with."""
+def refused_profile(profile: Profile, limits: Limits) -> Refusal | None:
+    """The first limit that `profile` exceeds, its labels apart."""
     if profile.raw_bytes > limits.raw_bytes:
         return Refusal("ProfileTooLarge", f"{profile.raw_bytes} bytes uncompressed, the limit is {limits.raw_bytes}")
     if profile.samples > limits.samples:
         return Refusal("TooManySamples", f"{profile.samples} samples, the limit is {limits.samples}")
-    return _labels(labels, limits)
+    return None
 
 
-def _labels(labels: Labels, limits: Limits) -> Refusal | None:
+def refused_labels(labels: Labels, limits: Limits) -> Refusal | None:
+    """The first limit that the labels of a series exceed; they are those it would be sent with."""
     if len(labels) > limits.labels:
         return Refusal("TooManyLabels", f"{len(labels)} labels, the limit is {limits.labels}")
     if not _PROFILE_NAME.fullmatch(labels.get(NAME, "")) or "service_name" not in labels:

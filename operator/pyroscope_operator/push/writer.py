@@ -16,15 +16,16 @@ from dataclasses import dataclass
 
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.profile import Profile
-from pyroscope_operator.push.batch import Entry, encode, with_external
+from pyroscope_operator.push.batch import Entry
 from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.delivery import QUEUE_FULL, DeliveryBook
+from pyroscope_operator.push.encoder import Encoder
 from pyroscope_operator.push.endpoint import EndpointKey
 from pyroscope_operator.push.ledger import Ledger
 from pyroscope_operator.push.memory import QueueMemory
 from pyroscope_operator.push.queue import Queue
 from pyroscope_operator.push.sender import Renew, Sender
-from pyroscope_operator.push.shape import Limits, refusal
+from pyroscope_operator.push.shape import Limits, Refusal
 from pyroscope_operator.push.sizing import BatchSize
 
 _log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class EndpointWriter:
         self._memory = memory or QueueMemory()
         self._limits = limits or Limits()
         self._monotonic = monotonic
+        self._encoder = Encoder(self.endpoint.external_labels, self._limits)
         self._queue = Queue(queue_bytes)
         self._ledger = Ledger(self.key, metrics, book, clock)
         self._sender = Sender(client, self._queue, self._ledger, size=size, renew=renew, clock=clock, monotonic=monotonic)
@@ -98,7 +100,7 @@ class EndpointWriter:
         self._running: asyncio.Timeout | None = None
         self._ended = asyncio.Event()
         self._memory.join(self)
-        self._ledger.show(self._queue)
+        self._ledger.watch(self._queue)
 
     @property
     def key(self) -> EndpointKey:
@@ -129,18 +131,20 @@ class EndpointWriter:
     def update(self, client: PushClient) -> None:
         """Write to the same endpoint in another way; what is queued stays, with the labels that it has."""
         self.endpoint = client.endpoint
+        if self._encoder.external != self.endpoint.external_labels:
+            self._encoder = Encoder(self.endpoint.external_labels, self._limits)
         self._sender.replace(client)
         self._wake.set()
 
     def put(self, profile: Profile) -> None:
         """Queues `profile`. Never blocks, never raises: what can't be sent is counted as dropped."""
-        labels = with_external(profile.labels, self.endpoint.external_labels)
-        if refused := refusal(profile, labels, self._limits):
-            self._ledger.dropped(profile.source, profile.labels, refused.reason, refused.message)
+        made = self._encoder.encode(profile, self._monotonic())
+        if isinstance(made, Refusal):
+            self._ledger.dropped(profile.source, profile.labels, made.reason, made.message)
         elif self._ended.is_set():
             self._ledger.dropped(profile.source, profile.labels, self._left, "came after the end")
         else:
-            self._enqueue(encode(profile, labels, self._monotonic()))
+            self._enqueue(made)
 
     def _enqueue(self, entry: Entry) -> None:
         overflow = self._queue.put(entry)
@@ -148,7 +152,6 @@ class EndpointWriter:
             self._overflow(old, "no room, the oldest went")
         self._overflowing = bool(overflow) or self._is_tight()
         self._memory.added(entry.size)
-        self._ledger.show(self._queue)
         if self._queue.waiting == 1 or self._is_enough():
             self._wake.set()
 
@@ -158,7 +161,6 @@ class EndpointWriter:
         if old is None:
             return 0
         self._overflow(old, "no room in all queues together, the oldest of the largest went")
-        self._ledger.show(self._queue)
         return old.size
 
     def _is_tight(self) -> bool:
@@ -183,7 +185,6 @@ class EndpointWriter:
             async with asyncio.timeout_at(self._stop_at) as self._running:
                 while await self._due():
                     await self._sender.push_next(aside=self._is_asides_turn())
-                    self._ledger.show(self._queue)
         except TimeoutError:
             if self._stop_at is None:
                 raise
@@ -212,7 +213,6 @@ class EndpointWriter:
     def _end(self) -> None:
         for entry in self._queue.clear():
             self._ledger.dropped(entry.source, entry.series, self._left, "not delivered before the end")
-        self._ledger.show(self._queue)
         self._memory.leave(self)
         self._ended.set()
 

@@ -14,7 +14,7 @@ from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.model.ref import ObjectRef
-from pyroscope_operator.push.batch import Entry, encode
+from pyroscope_operator.push.batch import Entry, encode, encode_labels
 from pyroscope_operator.push.client import PushClient
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.endpoint import WriteEndpoint
@@ -37,7 +37,7 @@ def profile(body: bytes = b"pprof", service: str = "checkout", **fields: Any) ->
 
 def entry(body: bytes = b"pprof", queued_at: float = 0.0, **fields: Any) -> Entry:
     made = profile(body, **fields)
-    return encode(made, made.labels, queued_at)
+    return encode(made, encode_labels(made.labels), queued_at)
 
 
 def ok() -> httpx.Response:

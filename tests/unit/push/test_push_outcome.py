@@ -65,7 +65,7 @@ def test_answers_about_the_profile_use_up_its_retries(error: PushError) -> None:
     while not (outcome := decide([now], error, max_retries=3, successes=0)).dropped:
         (now,) = outcome.again or outcome.aside
         attempts += 1
-        assert now.data is A.data
+        assert now.head is A.head and now.body is A.body
         assert now.attempts == attempts
     assert attempts == 3
     (drop,) = outcome.dropped

@@ -12,10 +12,10 @@ from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.profile import Profile
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.backoff import Backoff, parse_retry_after
-from pyroscope_operator.push.batch import encode, request_body, with_external
+from pyroscope_operator.push.batch import encode, encode_labels, request_body, with_external
 from pyroscope_operator.push.delivery import MAX_TROUBLES, Delivery, DeliveryBook, Trouble
 from pyroscope_operator.push.endpoint import FLAGS, EndpointKey
-from pyroscope_operator.push.shape import Limits, refusal
+from pyroscope_operator.push.shape import Limits, refused_labels, refused_profile
 from pyroscope_operator.push.sizing import BatchSize, Suspects
 
 HERE = EndpointKey(FLAGS, "default")
@@ -23,7 +23,7 @@ HERE = EndpointKey(FLAGS, "default")
 
 def test_a_request_has_all_series_in_order() -> None:
     entries = [entry(body, service=f"s{i}") for i, body in enumerate([b"one", b"\x1f\x8btwo", b""])]
-    request = PushRequest.FromString(request_body(entries))
+    request = PushRequest.FromString(b"".join(request_body(entries).pieces))
     assert [[(pair.name, pair.value) for pair in series.labels] for series in request.series] == [
         list(one.series.pairs) for one in entries
     ]
@@ -34,8 +34,8 @@ def test_a_request_has_all_series_in_order() -> None:
 
 
 def test_a_profile_gets_a_new_id_each_time_it_is_encoded() -> None:
-    same = profile()
-    assert encode(same, same.labels, 0).id != encode(same, same.labels, 0).id
+    same, labelled = profile(), encode_labels(profile().labels)
+    assert encode(same, labelled, 0).id != encode(same, labelled, 0).id
 
 
 def test_external_labels() -> None:
@@ -83,7 +83,7 @@ SHAPES = [
 
 @pytest.mark.parametrize(("made", "reason"), SHAPES)
 def test_shapes(made: Profile, reason: str | None) -> None:
-    refused = refusal(made, made.labels, LIMITS)
+    refused = refused_profile(made, LIMITS) or refused_labels(made.labels, LIMITS)
     assert (refused.reason if refused else None) == reason
 
 

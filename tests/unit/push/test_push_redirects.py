@@ -42,7 +42,7 @@ class Ways:
     async def push(self) -> list[str]:
         """The URLs that were asked."""
         await self.client.push(BODY, series=1)
-        assert all(request.content == BODY and request.method == "POST" for request in self.fake.http)
+        assert all(request.content == b"".join(BODY.pieces) and request.method == "POST" for request in self.fake.http)
         return [str(request.url) for request in self.fake.http]
 
 
