@@ -193,7 +193,7 @@ def _translated(error: Exception) -> FetchError:
     match source:
         case aiohttp.ClientConnectorError():
             return FetchError("ConnectFailed", f"cannot connect: {cause(source)}")
-        case aiohttp.InvalidURL():  # our own URLs are valid
+        case aiohttp.InvalidURL() | httpx.UnsupportedProtocol():  # our own URLs are valid
             return FetchError("RedirectRefused", _NO_URL)
         case aiohttp.ClientPayloadError():
             return FetchError("Truncated", _TRUNCATED)

@@ -4,7 +4,12 @@
     token.py        OAuth 2.0 tokens
     proxy.py        which proxy a request goes through
     lane.py         connections that are made alike, shared: chooses between aiohttp and httpcore
-    plain.py        httpx's interface over aiohttp: direct connections, HTTP/1.1
+    lean.py         direct connections, plain HTTP/1.1: httpx's interface over connections of our own
+    link.py         such a connection, which carries one request at a time
+    head.py         the head of a request as bytes, made once
+    reply.py        the answer as it is parsed and read, counted and bounded
+    dial.py         addresses of a host, and a connected socket
+    plain.py        httpx's interface over aiohttp: direct connections, HTTP/1.1 over TLS
     exchange.py     HTTP over httpcore's protocols: HTTP/2, and whatever goes through a proxy
     tunnel.py       what is said to a proxy first
     wire.py         the bytes of a connection of httpcore's, counted and bounded

@@ -17,8 +17,9 @@ from pyroscope_operator.model.access import Access, OAuth2Settings, ProxySetting
 from pyroscope_operator.transport.destination import ANYWHERE, Destinations
 from pyroscope_operator.transport.faults import NETWORK_ERRORS, TOO_MANY_CLIENTS, access_error
 from pyroscope_operator.transport.lane import Lane, LaneKey
+from pyroscope_operator.transport.lean import LeanTransport, open_lean
 from pyroscope_operator.transport.loop import CLOSING_SECONDS
-from pyroscope_operator.transport.plain import KEEPALIVE, open_plain
+from pyroscope_operator.transport.plain import KEEPALIVE
 from pyroscope_operator.transport.proxy import proxy_for
 from pyroscope_operator.transport.sockets import MAX_CONNECTIONS, Sockets
 from pyroscope_operator.transport.tls import Contexts
@@ -43,7 +44,7 @@ class Clients:
     """The transports. Open it with `open_clients`."""
 
     def __init__(
-        self, plain: Mapping[bool, httpx.AsyncBaseTransport], sockets: Sockets, environment: Mapping[str, str], metrics: Metrics
+        self, plain: Mapping[bool, LeanTransport], sockets: Sockets, environment: Mapping[str, str], metrics: Metrics
     ) -> None:
         """`plain`: for http:// without a proxy; by whether destinations are guarded."""
         self._plain = plain
@@ -57,7 +58,7 @@ class Clients:
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.transport_clients.set_function(lambda: len(self._lanes))
         metrics.tls_contexts.set_function(lambda: len(self._contexts))
-        for engine in ("aiohttp", "httpcore"):
+        for engine in ("aiohttp", "httpcore", "httptools"):
             metrics.connections.labels(engine).set_function(lambda engine=engine: sockets.open[engine])  # type: ignore[misc]
 
     def of(self, access: Access) -> httpx.AsyncBaseTransport:
@@ -130,6 +131,8 @@ class Clients:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = asyncio.get_running_loop().time()
             await self._close_idle(IDLE_SECONDS, at_most=MAX_LANES)
+            for transport in self._plain.values():
+                transport.sweep(now - KEEPALIVE)
             for lane in list(self._lanes.values()):
                 await lane.sweep(now - KEEPALIVE)
 
@@ -209,7 +212,7 @@ async def open_clients(
     sockets = Sockets(max_connections, destinations)
     async with AsyncExitStack() as stack:
         plain = {
-            guarded: await stack.enter_async_context(open_plain(sockets.factory("aiohttp", guarded=guarded)))
+            guarded: await stack.enter_async_context(open_lean(sockets.factory("httptools", guarded=guarded)))
             for guarded in (False, True)
         }
         clients = Clients(plain, sockets, environment, metrics)

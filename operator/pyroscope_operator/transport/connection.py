@@ -22,7 +22,7 @@ MAX_INFORMATIONAL = 16
 """Informational answers (1xx) before the answer; more than one is rare."""
 MAX_OVERHEAD = 512 * 1024
 """Bytes besides the body: status line, headers, and framing, which may grow with the body."""
-_BODY_PER_OVERHEAD = 16
+BODY_PER_OVERHEAD = 16
 """Bytes of a body that pay for one more of framing: chunks of 100 bytes pass in any number, smaller ones up to 80,000.
 
 Each chunk costs as much time as some thousand bytes, on the event loop; a body of 16 MiB in tiny ones took 15 s.
@@ -96,7 +96,7 @@ class BoundedConnection(ResponseHandler):
 
     def _excessive(self) -> bool:
         body = self._body.total_bytes if self._body else 0
-        return self._informational > MAX_INFORMATIONAL or self._wire_bytes - body > MAX_OVERHEAD + body // _BODY_PER_OVERHEAD
+        return self._informational > MAX_INFORMATIONAL or self._wire_bytes - body > MAX_OVERHEAD + body // BODY_PER_OVERHEAD
 
     def _end(self, error: BaseException) -> None:
         """Fail whoever waits for the head or reads the body: of a broken body aiohttp tells nobody."""

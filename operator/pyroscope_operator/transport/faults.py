@@ -67,6 +67,10 @@ class Truncated(httpx.ReadError):
     """The connection ended within the body."""
 
 
+class ServerDisconnectedError(httpx.ReadError):
+    """The connection ended in order, and no answer came; aiohttp's error of this name says the same."""
+
+
 def access_error(error: BaseException) -> AccessError | None:
     """The AccessError that `error`, one of NETWORK_ERRORS, amounts to, if any."""
     seen: BaseException | None = error

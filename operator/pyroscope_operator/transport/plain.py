@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import aiohttp
 import httpx
@@ -39,8 +39,3 @@ async def open_transport(
     )
     async with session:
         yield AiohttpTransport(verify=context, client=session)
-
-
-def open_plain(make_socket: SocketFactory) -> AbstractAsyncContextManager[httpx.AsyncBaseTransport]:
-    """The same for http:// only: its TLS trusts nobody, and costs nothing."""
-    return open_transport(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), make_socket)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from aiohttp import web
+from engines import open_transport
 from push_fakes import EPOCH, FakePyroscope, bodies, connect_error, entry, failed_id, ok
 
 from pyroscope_operator import __version__
@@ -19,7 +20,8 @@ from pyroscope_operator.push.batch import request_body
 from pyroscope_operator.push.client import MAX_ANSWER, PushClient
 from pyroscope_operator.push.endpoint import WriteEndpoint
 from pyroscope_operator.transport.faults import cause
-from pyroscope_operator.transport.plain import open_transport
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 BODY = request_body([entry(b"one"), entry(b"two")])
 URL = "http://pyroscope:4040/prefix"

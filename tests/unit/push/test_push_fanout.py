@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
+from engines import open_transport
 from push_fakes import EPOCH, SHOP, FakePyroscope, bodies, profile
 
 from pyroscope_operator._proto.push_pb2 import PushRequest
@@ -25,7 +26,6 @@ from pyroscope_operator.push.endpoint import FLAGS, WriteEndpoint
 from pyroscope_operator.push.fanout import LAST_LOOK, MAX_LEAVING, Fanout
 from pyroscope_operator.push.memory import QueueMemory
 from pyroscope_operator.push.writer import EndpointWriter
-from pyroscope_operator.transport.plain import open_transport
 
 A, B = ObjectRef("shop", "a"), ObjectRef("shop", "b")
 DOWN = httpx.ConnectError("refused")

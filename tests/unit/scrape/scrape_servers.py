@@ -11,13 +11,14 @@ from dataclasses import replace
 import httpx
 import pytest
 from aiohttp import web
+from engines import open_transport
 from scrape_fakes import GOROUTINE, scrape
 
 from pyroscope_operator.errors import FetchError, ProfileError, ScrapeError
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
 from pyroscope_operator.scrape.room import Room
-from pyroscope_operator.transport.plain import open_transport
+from pyroscope_operator.transport import plain
 
 SECRET = "s3cr3t"
 
@@ -105,7 +106,8 @@ def at(address: str, what: Scrape | None = None, **fields: object) -> Scrape:
 
 async def fetch(what: Scrape) -> bytes:
     """Over a transport of its own: whatever it leaves open is a ResourceWarning."""
-    async with open_transport() as opened:
+    opening = plain.open_transport() if what.target.scheme == "https" else open_transport()
+    async with opening as opened:
         return await body_of(Fetcher(lambda _: opened), what)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import httpx
 import pytest
 from aiohttp import web
+from engines import open_transport
 from scrape_fakes import CPU, GOROUTINE, Chunks, response, scrape, target
 from scrape_servers import SECRET, Handler, answer_of, at, body_of, failure, fetch, serving, wire
 
@@ -22,7 +23,8 @@ from pyroscope_operator.model.access import Access
 from pyroscope_operator.model.target import STATIC, Params
 from pyroscope_operator.scrape.fetch import Answer, Fetcher, request_for
 from pyroscope_operator.transport.clients import open_clients
-from pyroscope_operator.transport.plain import open_transport
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 BODY = b"the profile" * 100
 

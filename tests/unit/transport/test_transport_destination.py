@@ -110,7 +110,7 @@ async def test_connections_are_bounded(http2: bool) -> None:
     ):
         await get(clients, Access(), one.url)
         await get(clients, Access(), two.url)
-        assert metrics.registry.get_sample_value("pyroscope_operator_connections", {"engine": "aiohttp"}) == 2
+        assert metrics.registry.get_sample_value("pyroscope_operator_connections", {"engine": "httptools"}) == 2
         error = await refusal(clients, Access(http2=http2, tls=trusting()), three.url)
         assert (error.reason, error.message) == ("TooManyClients", "2 connections are open (--max-connections)")
         assert await get(clients, Access(), one.url) == (200, b"hello")
