@@ -128,9 +128,12 @@ class PyroscopeScrapeSpec(HttpClient):
         """Value of the label `job` for targets of the object `ref`."""
         return self.job_name or str(ref)
 
-    def profiles(self) -> tuple[ProfileRequest, ...]:
-        """The profiles to take from each target."""
-        return self.profiling_config.requests(self.delta_seconds)
+    def profiles(self, path_prefix: str | None = None) -> tuple[ProfileRequest, ...]:
+        """The profiles to take from a target; `path_prefix` takes the place of profilingConfig's, unless it is None."""
+        config = self.profiling_config
+        if path_prefix is not None:
+            config = config.model_copy(update={"path_prefix": path_prefix})
+        return config.requests(self.delta_seconds)
 
 
 class PyroscopeScrape(ApiModel):

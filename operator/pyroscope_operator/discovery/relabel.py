@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import md5
 from re import compile as python_pattern
 
@@ -21,6 +22,12 @@ WORK = 10_000_000
 """What all steps together may cost for one target: bytes matched times the size of the pattern. About 10 ms at worst."""
 _WRITTEN = 16
 """What a byte of a new name or value costs: it takes memory, and later steps read it."""
+_PIECE = 256
+"""What a piece of a new name costs: a call for each."""
+_USUAL_NAME = 256
+"""Characters of a label's name at most, for which is remembered what matches it, and what labelmap makes of it."""
+_USUAL_REPLACEMENT = 32
+"""The same for the template of the new name: what is remembered is a few kilobytes at most."""
 
 _is_label_name = python_pattern(SERIES_LABEL).fullmatch
 
@@ -142,12 +149,12 @@ def _drop_equal(step: RelabelConfig, builder: _Builder) -> bool:
 def _replace(step: RelabelConfig, builder: _Builder) -> bool:
     found, text = _regex(step), utf8(builder.joined(step))
     builder.spend(found.cost * len(text))
-    groups = found.groups(text)
-    if groups is None:
+    match = found.search(text)
+    if match is None:
         return True
-    target = builder.written(template.expanded(template.parsed(_target(step)), groups, found.names))
+    target = builder.written(template.expanded(template.parsed(_target(step)), match, found))
     if _is_label_name(target):
-        builder.set(target, builder.written(template.expanded(template.parsed(step.replacement), groups, found.names)))
+        builder.set(target, builder.written(template.expanded(template.parsed(step.replacement), match, found)))
     return True
 
 
@@ -168,16 +175,9 @@ def _hashmod(step: RelabelConfig, builder: _Builder) -> bool:
 
 
 def _labelmap(step: RelabelConfig, builder: _Builder) -> bool:
-    found, pieces = _regex(step), template.parsed(step.replacement)
     for name, value in builder.items():
-        text = utf8(name)
-        builder.spend(found.cost * len(text))
-        parts, last = [], 0
-        for start, end, groups in found.occurrences(text):
-            parts += [text[last:start], *template.expanded(pieces, groups, found.names)]
-            last = end
-        if parts:
-            builder.set(builder.written([*parts, text[last:]]), value)
+        if _matches_name(step, builder, name):
+            builder.set(_new_name(step, builder, name), value)
     return True
 
 
@@ -192,12 +192,44 @@ def _labelkeep(step: RelabelConfig, builder: _Builder) -> bool:
 
 
 def _remove(step: RelabelConfig, builder: _Builder, *, matching: bool) -> None:
-    found = _regex(step)
     for name in builder.names():
-        text = utf8(name)
-        builder.spend(found.cost * len(text))
-        if found.matches(text) is matching:
+        if _matches_name(step, builder, name) is matching:
             builder.set(name, "")
+
+
+def _matches_name(step: RelabelConfig, builder: _Builder, name: str) -> bool:
+    builder.spend(_regex(step).cost * len(name))
+    return (_known_match if len(name) <= _USUAL_NAME else _is_match)(step.regex, name)
+
+
+def _new_name(step: RelabelConfig, builder: _Builder, name: str) -> str:
+    """What labelmap makes of a name that matches."""
+    usual = len(name) <= _USUAL_NAME and len(step.replacement) <= _USUAL_REPLACEMENT
+    if not usual:  # an odd pattern may match each character anew
+        builder.spend(_PIECE * len(name) * len(template.parsed(step.replacement)))
+    parts = (_known_parts if usual else _renamed)(step.regex, step.replacement, name)
+    builder.spend(_PIECE * len(parts))
+    return builder.written(parts)
+
+
+def _is_match(regex: str, name: str) -> bool:
+    return pattern.compiled(regex).matches(utf8(name))
+
+
+def _renamed(regex: str, replacement: str, name: str) -> list[bytes]:
+    """`name` with `replacement` in the place of each match, in parts."""
+    found, pieces, text = pattern.compiled(regex), template.parsed(replacement), utf8(name)
+    parts: list[bytes] = []
+    last = 0
+    for match in found.occurrences(text):
+        parts += [text[last : match.start()], *template.expanded(pieces, match, found)]
+        last = match.end()
+    return [*parts, text[last:]]
+
+
+# Pods have the same names of labels by the thousand.
+_known_match = lru_cache(maxsize=8192)(_is_match)
+_known_parts = lru_cache(maxsize=4096)(_renamed)
 
 
 def _regex(step: RelabelConfig) -> Pattern:

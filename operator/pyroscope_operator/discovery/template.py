@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 
-from pyroscope_operator.model.pattern import Groups, utf8
+from pyroscope_operator.model.pattern import Match, Pattern, utf8
 
 _LONGEST_NUMBER = 9
 """Digits. Go takes a longer number for a name."""
@@ -17,20 +17,12 @@ Piece = bytes | int | str
 @lru_cache(maxsize=1024)
 def parsed(template: str) -> tuple[Piece, ...]:
     """The pieces of a template."""
-    return tuple(_pieces(template))
+    return tuple(piece for piece in _pieces(template) if piece != b"")
 
 
-def expanded(pieces: tuple[Piece, ...], groups: Groups, names: Mapping[str, int]) -> list[bytes]:
+def expanded(pieces: tuple[Piece, ...], match: Match, pattern: Pattern) -> list[bytes]:
     """The parts of the text; groups that don't exist or took no part stand for nothing."""
-    parts = []
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            parts.append(piece)
-            continue
-        number = names.get(piece, -1) if isinstance(piece, str) else piece
-        if 0 <= number < len(groups) and (part := groups[number]):
-            parts.append(part)
-    return parts
+    return [piece if isinstance(piece, bytes) else pattern.group(match, piece) or b"" for piece in pieces]
 
 
 def _pieces(template: str) -> Iterator[Piece]:

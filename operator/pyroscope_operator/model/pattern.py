@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Protocol
 
 import re2
 
-MEMORY = 512 << 10
+MEMORY = 256 << 10
 """Bytes that one pattern may take, compiled and with what it remembers of texts."""
 CACHED = 256
-"""Patterns kept compiled: a bound for the memory of all."""
+"""Patterns kept compiled, which bounds the memory of all; `re2` itself keeps the last 128."""
 
 _ESCAPED = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(.)", re.DOTALL)
+_NAME = re.compile(r"\(\?P?<(\w+)>")
+_HUGE_REPETITION = re.compile(r"\{(?:[0-9]{9,}(?:,[0-9]*)?|[0-9]+,[0-9]{9,})\}")
 
 _REASONS = {
     "invalid escape sequence": r"RE2 does not know one of its escape sequences (\…)",
@@ -31,13 +34,18 @@ _REASONS = {
     "invalid repetition size": "a part may be repeated 1000 times at most",
     "bad repetition operator": "two of *, +, ? and {} stand behind each other",
     "invalid perl operator": "RE2 has no look-around, no atomic groups and no such flags (?…)",
-    "invalid named capture group": "a group (?P<name>…) is incomplete, or its name is not of letters, digits and _, or is there twice",
+    "invalid named capture group": "the name of a group (?P<name>…) is not of letters, digits and _",
     "pattern too large - compile failed": "it is too large: use fewer or smaller repetitions {} and \\p classes",
 }
 """What RE2 says → what to look for. The part of the pattern that RE2 shows behind a colon is left out."""
 
-Groups = tuple[bytes | None, ...]
-"""The whole match, then each group; None where a group took no part."""
+
+class Match(Protocol):
+    """What `re2` says of a match."""
+
+    def __getitem__(self, group: int) -> bytes | None: ...
+    def start(self) -> int: ...
+    def end(self) -> int: ...
 
 
 class PatternError(ValueError):
@@ -51,7 +59,7 @@ class PatternError(ValueError):
 class Pattern:
     """A compiled pattern."""
 
-    __slots__ = ("_regexp", "cost", "names")
+    __slots__ = ("_groups", "_regexp", "cost", "names")
 
     cost: int
     """Work for each byte of a text at most, in steps of the compiled program; a step is about a nanosecond at worst."""
@@ -60,34 +68,36 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         """Raises PatternError."""
-        _refuse_raw_bytes(text)
+        _refuse_what_go_refuses(text)
         try:
             # As in Prometheus, not `(?:…)` and a full match: `a)|(b` is a pattern there, if an odd one.
             self._regexp = re2.compile(b"^(?s:" + utf8(text) + b")$", _options())
         except re2.error as error:
             raise PatternError(_reason(error)) from None
         self.names = {name.decode(): number for name, number in self._regexp.groupindex.items()}
-        if not all(name.isascii() for name in self.names):
-            raise PatternError("names of groups must be of letters, digits and _")
+        self._groups = self._regexp.groups
         # Following a group costs each step a copy of where all groups are.
-        self.cost = self._regexp.programsize * (1 + self._regexp.groups // 16)
+        self.cost = self._regexp.programsize * (1 + self._groups // 16)
 
     def matches(self, text: bytes) -> bool:
         return self._regexp.search(text) is not None
 
-    def groups(self, text: bytes) -> Groups | None:
-        """What the groups matched; None without a match."""
-        found = self._regexp.search(text)
-        return None if found is None else (found.group(0), *found.groups())
+    def search(self, text: bytes) -> Match | None:
+        found: Match | None = self._regexp.search(text)
+        return found
 
-    def occurrences(self, text: bytes) -> Iterator[tuple[int, int, Groups]]:
-        """All matches that do not overlap, (start, end, groups) each: one, but for odd patterns such as `a)|(b`."""
+    def occurrences(self, text: bytes) -> Iterator[Match]:
+        """All matches that do not overlap: one, but for odd patterns such as `a)|(b`."""
         last = 0
         for found in self._regexp.finditer(text):
-            start, end = found.span()
-            if end > last or start == 0:  # an empty match right behind another one is none
-                yield start, end, (found.group(0), *found.groups())
-            last = end
+            if found.end() > last or not found.start():  # an empty match right behind another one is none
+                yield found
+            last = found.end()
+
+    def group(self, match: Match, group: int | str) -> bytes | None:
+        """What a group, by number (0: all) or name, matched; None if it took no part or does not exist."""
+        number = self.names.get(group, -1) if isinstance(group, str) else group
+        return match[number] if 0 <= number <= self._groups else None
 
 
 @lru_cache(maxsize=CACHED)
@@ -104,10 +114,18 @@ def utf8(text: str) -> bytes:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def _refuse_raw_bytes(text: str) -> None:
-    r"""`\C`, one byte of a character, is RE2's alone: Go has no such thing, and half a character is no text."""
+def _refuse_what_go_refuses(text: str) -> None:
+    """Where RE2 takes more than Go, or means something else by it."""
     if any(escaped.group(1) == "C" for escaped in _ESCAPED.finditer(text)):
-        raise PatternError(r"\C is not supported")
+        raise PatternError(r"\C is not supported")  # a byte, which may be half a character
+    bare = _ESCAPED.sub("", text)
+    if _HUGE_REPETITION.search(bare):
+        raise PatternError(_REASONS["invalid repetition size"])
+    names = _NAME.findall(bare)
+    if not all(map(str.isascii, names)):
+        raise PatternError("names of groups must be of letters, digits and _")
+    if len(set(names)) < len(names):  # Go takes it, and then the first of them that took part
+        raise PatternError("two groups have the same name")
 
 
 def _options() -> re2.Options:

@@ -285,7 +285,7 @@ def test_conditions(case: Case) -> None:
         (
             seen(plan=ObjectPlan(pods=3, healthy_pods=3, drops=[pending(), portless(), portless("web-7")])),
             "Discovered",
-            "pods dropped: 2 of 3; web-9: no container port named pprof: set spec.port",
+            "targets dropped: 2 of 3; web-9: no container port named pprof: set spec.port",
         ),
         (
             seen(plan=ObjectPlan(pods=1, duplicates=[duplicate(), duplicate(kind="mutex"), duplicate(kind="block")])),
