@@ -118,7 +118,7 @@ def _refuse_what_go_refuses(text: str) -> None:
     """Where RE2 takes more than Go, or means something else by it."""
     if any(escaped.group(1) == "C" for escaped in _ESCAPED.finditer(text)):
         raise PatternError(r"\C is not supported")  # a byte, which may be half a character
-    bare = _ESCAPED.sub("", text)
+    bare = _ESCAPED.sub(" ", text)
     if _HUGE_REPETITION.search(bare):
         raise PatternError(_REASONS["invalid repetition size"])
     names = _NAME.findall(bare)
