@@ -1,4 +1,7 @@
-"""Relabeling is what Prometheus makes of it: thousands of made-up cases go through its own code and through ours."""
+"""Relabeling is what Prometheus makes of it: thousands of made-up cases go through its own code and through ours.
+
+The last test relabels real pods.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,17 @@ from typing import Any
 import pytest
 
 from e2e import relabel_cases
+from e2e.conftest import StartApp
 from e2e.harness.build import BIN
+from e2e.harness.cluster import Cluster, PodSpec
+from e2e.harness.parts import Operator, Receiver
+from e2e.harness.wait import eventually
 from e2e.relabel_cases import ACTIONS, Case
 from pyroscope_operator.api.load import load_scrape
 from pyroscope_operator.discovery.relabel import Dropped, process
 from pyroscope_operator.errors import SpecError
+
+pytestmark = pytest.mark.usefixtures("binaries")
 
 _SEED = 20261125
 _CASES = 4000
@@ -111,3 +120,58 @@ def test_known_differences(regex: str, why: str) -> None:
     case = {"steps": [relabel_cases.STEP | {"regex": regex, "targetLabel": "b"}], "labels": {}}
     assert "labels" in _prometheus([case])[0], why
     assert "relabelings[0].regex" in _ours(case)["refused"], why
+
+
+_META = "__meta_kubernetes_pod_"
+_STEPS: list[dict[str, Any]] = [
+    {"action": "drop", "sourceLabels": [f"{_META}label_track"], "regex": "canary"},
+    {
+        "sourceLabels": ["__address__", f"{_META}annotation_port"],
+        "regex": r"(.+):\d+;(\d+)",
+        "targetLabel": "__address__",
+        "replacement": "$1:$2",
+    },
+    {"sourceLabels": [f"{_META}annotation_aim"], "regex": "(.+)", "targetLabel": "__address__"},
+    {"action": "labelmap", "regex": f"{_META}label_(team|track)", "replacement": "pod_$1"},
+    {"action": "uppercase", "sourceLabels": ["pod_team"], "targetLabel": "pod_team"},
+    {"sourceLabels": ["namespace", "pod_team"], "separator": "/", "targetLabel": "service_name"},
+    {"targetLabel": "namespace", "replacement": "forged"},
+    {"action": "labeldrop", "regex": "container"},
+]
+
+
+def test_pods_are_relabeled(
+    cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp
+) -> None:
+    """One is scraped at the port that its annotation says, one is dropped, and one may not lead to another host."""
+    app, victim = start_app("app"), start_app("victim")
+    labels = {"app": "checkout", "team": "blue"}
+    # What the pods declare leads nowhere.
+    cluster.run_pod(namespace, PodSpec("scraped", app.ip, labels, port=1, annotations={"port": str(app.port)}))
+    cluster.run_pod(namespace, PodSpec("canary", app.ip, labels | {"track": "canary"}, port=2))
+    spec = {"selector": {"matchLabels": {"app": "checkout"}}, "interval": "3s", "relabelings": _STEPS}
+    cluster.scrape(namespace, "checkout", spec)
+    cluster.wait_for(namespace, "checkout", "Ready", "True/AllUp")
+    status = cluster.status(namespace, "checkout")
+    assert status["targets"] == {"pods": 2, "active": 1, "up": 1, "down": 0, "dropped": 1}
+    discovered = next(c for c in status["conditions"] if c["type"] == "Discovered")
+    assert discovered["message"] == "targets: 1, selected pods: 2, dropped by relabelings: 1"
+    sent = eventually(lambda: receiver.profiles(pod="scraped", name="goroutine"), "the profiles of the pod that is left")
+    assert sent[0]["labels"] == {
+        "__name__": "goroutine",
+        "instance": app.address,
+        "job": f"{namespace}/checkout",
+        "namespace": namespace,
+        "pod": "scraped",
+        "pod_team": "BLUE",
+        "service_name": f"{namespace}/BLUE",
+    }
+
+    cluster.run_pod(namespace, PodSpec("aimed", "127.0.21.9", labels, annotations={"aim": victim.address}))
+    cluster.wait_for(namespace, "checkout", "Discovered", "False/InvalidTarget")
+    message = next(c["message"] for c in cluster.status(namespace, "checkout")["conditions"] if c["type"] == "Discovered")
+    assert message.startswith("targets dropped: 1 of 3; aimed: the label __address__ must be host:port")
+    taken = len(receiver.profiles(pod="scraped", name="goroutine"))
+    eventually(lambda: len(receiver.profiles(pod="scraped", name="goroutine")) > taken + 1, "the others are scraped on")
+    assert not victim.requests("/debug/pprof/goroutine")
+    assert not receiver.profiles(pod="canary")
