@@ -50,15 +50,13 @@ def relabeled(spec: PyroscopeScrapeSpec, discovered: Mapping[str, str]) -> Relab
     operator at others. Raises NotWanted.
     """
     labels = _processed(spec, discovered) if spec.relabelings else discovered
-    prefix = labels.get(PREFIX, "")
-    if prefix and (len(prefix) > _LONGEST_PREFIX or not _is_prefix(prefix)):
-        raise _invalid(PREFIX, "must start with '/' and not end with it, without '?', '#' and blanks")
+    public, params = _sorted_out(labels)
     return Relabeled(
         scheme=_scheme(labels.get(SCHEME, "") or spec.scheme),
         address=_address(discovered[ADDRESS], labels.get(ADDRESS, "")),
-        path_prefix=None if prefix == discovered.get(PREFIX, "") else prefix,
-        params=_params(spec, labels),
-        labels={name: value for name, value in labels.items() if value and not name.startswith("__") and _is_label_name(name)},
+        path_prefix=_prefix(discovered.get(PREFIX, ""), labels.get(PREFIX, "")),
+        params=_params(spec, params),
+        labels=public,
     )
 
 
@@ -73,6 +71,26 @@ def _processed(spec: PyroscopeScrapeSpec, discovered: Mapping[str, str]) -> Mapp
     if isinstance(labels, Dropped):
         raise NotWanted("Relabeled", str(labels))
     return labels
+
+
+def _sorted_out(labels: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The labels of the series, and query parameters by name. Pods have dozens of labels that are neither."""
+    public, params = {}, {}
+    for name, value in labels.items():
+        if not name.startswith("__"):
+            if value and _is_label_name(name):
+                public[name] = value
+        elif value and name.startswith(PARAM):
+            params[name.removeprefix(PARAM)] = value
+    return public, params
+
+
+def _prefix(discovered: str, wanted: str) -> str | None:
+    if wanted == discovered:
+        return None
+    if wanted and (len(wanted) > _LONGEST_PREFIX or not _is_prefix(wanted)):
+        raise _invalid(PREFIX, "must start with '/' and not end with it, without '?', '#' and blanks")
+    return wanted
 
 
 def _invalid(label: str, fix: str) -> NotWanted:
@@ -99,13 +117,11 @@ def _address(discovered: str, wanted: str) -> str:
     return host_port(bare, int(port))
 
 
-def _params(spec: PyroscopeScrapeSpec, labels: Mapping[str, str]) -> Params:
-    """Query parameters: a label `__param_x` takes the place of the first value of x, as in Prometheus."""
-    params = {name: list(values) for name, values in spec.params.items()}
-    for label, value in labels.items():
-        if label.startswith(PARAM) and value:
-            name = label.removeprefix(PARAM)
-            params[name] = [value, *params.get(name, ())[1:]]
+def _params(spec: PyroscopeScrapeSpec, first: Mapping[str, str]) -> Params:
+    """Query parameters: one in `first` takes the place of the first value of its name, as in Prometheus."""
+    params = {name: tuple(values) for name, values in spec.params.items()}
+    for name, value in first.items():
+        params[name] = (value, *params.get(name, ())[1:])
     if "seconds" in params:
         raise NotWanted("InvalidTarget", f"remove the label {PARAM}seconds, and set spec.deltaProfilingDuration instead")
-    return tuple(sorted((name, tuple(values)) for name, values in params.items()))
+    return tuple(sorted(params.items()))
