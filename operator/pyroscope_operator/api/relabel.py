@@ -53,7 +53,9 @@ class RelabelConfig(ApiModel):
     modulus: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """Number by which the hash of the joined values is divided; the rest is written to targetLabel. For hashmod."""
     replacement: Annotated[str, Field(max_length=2048)] = "$1"
-    """Value to write; $1 or ${1} stands for a group of regex. An empty result removes the label."""
+    """Value to write, or for labelmap the name of the new label; $1 or ${1} stands for a group of regex. An empty value
+    removes the label.
+    """
     action: Action = "replace"
     """What to do, as in Prometheus."""
 

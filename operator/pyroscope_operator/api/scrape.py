@@ -75,8 +75,10 @@ class PyroscopeScrapeSpec(HttpClient):
     profiling_config: ProfilingConfig = ProfilingConfig()
 
     relabelings: Relabelings = ()
-    """Relabeling steps for the targets, before they are scraped. They may drop targets and change their labels, path and
-    port; the host of `__address__` and the label `namespace` stay as they are.
+    """Relabeling steps for the targets, before they are scraped. They may drop targets, change their labels, and say how they
+    are scraped: the port of `__address__`, `__scheme__`, `__profile_path_prefix__` and `__param_<name>`. The host of
+    `__address__` and the label `namespace` stay as they are. Labels that start with __ are not sent. A target that can't be
+    scraped as its labels say is dropped, and the condition Discovered says InvalidTarget.
     """
     target_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Number of targets at most. When exceeded, the targets above the limit are not scraped and the condition Discovered
