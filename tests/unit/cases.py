@@ -122,6 +122,7 @@ def custom(*entries: dict[str, Any]) -> dict[str, Any]:
 
 
 NO_DELTA = {"processCPU": {"enabled": False}}
+REGEX = "CEL can't tell whether a string is a regular expression"
 KEYS = "a structural schema can't bound the keys of a map, and a CEL rule on them exceeds the cost budget"
 P = "spec.profilingConfig"
 
@@ -212,23 +213,20 @@ VALID = [
         "spec.headers[1].secret",
         headers=[{"name": "X-Team", "value": "a"}, {"name": "X-Key", "secret": SECRET}, {"name": "X-No", "value": ""}],
     ),
-    unbuilt("relabeling with defaults", "spec.relabelings", relabelings=[{"targetLabel": "a"}]),
-    unbuilt(
-        "relabeling: keep", "spec.relabelings", relabelings=[{"sourceLabels": ["__meta_x"], "regex": "a|b", "action": "Keep"}]
-    ),
-    unbuilt(
+    good("relabeling with defaults", relabelings=[{"targetLabel": "a"}]),
+    good("relabeling: keep", relabelings=[{"sourceLabels": ["__meta_x"], "regex": "a|b", "action": "Keep"}]),
+    good(
         "relabeling: hashmod",
-        "spec.relabelings",
         relabelings=[{"sourceLabels": ["a"], "action": "HashMod", "modulus": 3, "targetLabel": "h"}],
     ),
-    unbuilt(
-        "relabeling: labeldrop", "spec.relabelings", relabelings=[{"action": "labeldrop", "regex": "x_.*", "sourceLabels": []}]
-    ),
-    unbuilt(
+    good("relabeling: labeldrop", relabelings=[{"action": "labeldrop", "regex": "x_.*", "sourceLabels": []}]),
+    good(
         "relabeling: label from a group",
-        "spec.relabelings",
         relabelings=[{"sourceLabels": ["a"], "targetLabel": "x_${1}", "replacement": ""}],
     ),
+    good("relabeling: labelmap", relabelings=[{"action": "labelmap", "regex": "__meta_(.+)", "replacement": "meta_${1}"}]),
+    good("relabeling: keepequal", relabelings=[{"action": "keepequal", "sourceLabels": ["a"], "targetLabel": "b"}]),
+    good("relabeling: a regex that is odd, but one to Prometheus, too", relabelings=[{"action": "labeldrop", "regex": "a)|(b"}]),
     unbuilt("limits", "spec.labelLimit", "spec.targetLimit", targetLimit=1, labelLimit=20, bodySizeLimit="1.5MiB"),
     good("no body size limit of its own", bodySizeLimit="0"),
     unbuilt("sampling by percent", "spec.sampling", sampling={"percent": 100}),
@@ -583,6 +581,30 @@ INVALID = [
         relabelings=[{"action": "hashmod", "targetLabel": "a", "modulus": 0}],
     ),
     bad(
+        "labelmap to what is no label",
+        "spec.relabelings[0].replacement",
+        "must be a label name, in which",
+        relabelings=[{"action": "labelmap", "replacement": "a-$1"}],
+    ),
+    bad(
+        "uppercase with replacement",
+        "spec.relabelings[0].replacement",
+        "has no meaning for",
+        relabelings=[{"action": "uppercase", "targetLabel": "a", "replacement": "x"}],
+    ),
+    bad(
+        "dropequal with regex",
+        "spec.relabelings[0].action",
+        "take sourceLabels and targetLabel only",
+        relabelings=[{"action": "dropequal", "targetLabel": "a", "regex": "x"}],
+    ),
+    bad(
+        "labeldrop with separator",
+        "spec.relabelings[0].action",
+        "take regex only",
+        relabelings=[{"action": "labeldrop", "regex": "x", "separator": ","}],
+    ),
+    bad(
         "labelkeep with sources",
         "spec.relabelings[0].action",
         "take regex only",
@@ -620,6 +642,89 @@ INVALID = [
 ]
 
 MODEL_ONLY = [
+    bad(
+        "labelmap to what is no label",
+        "spec.relabelings[0].replacement",
+        "must be a label name, in which",
+        relabelings=[{"action": "labelmap", "replacement": "a-$1"}],
+    ),
+    bad(
+        "uppercase with replacement",
+        "spec.relabelings[0].replacement",
+        "has no meaning for",
+        relabelings=[{"action": "uppercase", "targetLabel": "a", "replacement": "x"}],
+    ),
+    bad(
+        "dropequal with regex",
+        "spec.relabelings[0].action",
+        "take sourceLabels and targetLabel only",
+        relabelings=[{"action": "dropequal", "targetLabel": "a", "regex": "x"}],
+    ),
+    bad(
+        "labeldrop with separator",
+        "spec.relabelings[0].action",
+        "take regex only",
+        relabelings=[{"action": "labeldrop", "regex": "x", "separator": ","}],
+    ),
+    bad(
+        "labelkeep with sources",
+        "spec.relabelings[0].action",
+        "take regex only",
+        relabelings=[{"action": "LabelKeep", "sourceLabels": ["a"]}],
+    ),
+    schema("target limit of zero", "spec.targetLimit", "at least 1", "greater than or equal to 1", targetLimit=0),
+    schema(
+        "label limit that is no number", "spec.labelLimit", "must be a whole number", "must be of type integer", labelLimit="5"
+    ),
+    bad("body size without unit", "spec.bodySizeLimit", "size such as", bodySizeLimit="100"),
+    bad("body size with something in front", "spec.bodySizeLimit", "size such as", bodySizeLimit="x5MB"),
+    bad("sampling of nothing", "spec.sampling", "exactly one of percent and maxTargets", sampling={}),
+    bad("sampling twice", "spec.sampling", "exactly one of percent and maxTargets", sampling={"percent": 5, "maxTargets": 5}),
+    schema("sampling 0 percent", "spec.sampling.percent", "at least 1", "greater than or equal to 1", sampling={"percent": 0}),
+    schema(
+        "sampling 101 percent", "spec.sampling.percent", "at most 100", "less than or equal to 100", sampling={"percent": 101}
+    ),
+    schema(
+        "sampling a fraction",
+        "spec.sampling.percent",
+        "must be a whole number",
+        "must be of type integer",
+        sampling={"percent": 0.5},
+    ),
+    schema("forwarded twice to the same", "spec.forwardTo[1]", "same name", DUPLICATE, forwardTo=[{"name": "a"}, {"name": "a"}]),
+    schema("forwarded without a name", "spec.forwardTo[0].name", "is required", REQUIRED, forwardTo=[{}]),
+    schema(
+        "clustering of another kind",
+        "spec.clustering",
+        "must be an object with fields",
+        "must be of type object",
+        clustering=True,
+    ),
+    schema("list with a null", "spec.podTargetLabels[0]", "must be a string", "must be of type string", podTargetLabels=[None]),
+]
+
+MODEL_ONLY = [
+    model_only(
+        "relabeling by a regex that is none",
+        "spec.relabelings[1].regex",
+        "must be a regular expression of RE2: a ) is missing",
+        REGEX,
+        relabelings=[{"targetLabel": "a"}, {"targetLabel": "a", "regex": "(a"}],
+    ),
+    model_only(
+        "relabeling by a regex that looks around",
+        "spec.relabelings[0].regex",
+        "no look-around",
+        REGEX,
+        relabelings=[{"action": "labeldrop", "regex": "a(?!b)"}],
+    ),
+    model_only(
+        "relabeling by a regex that is too large",
+        "spec.relabelings[0].regex",
+        "too large",
+        REGEX,
+        relabelings=[{"action": "labeldrop", "regex": r"\pL{1000}"}],
+    ),
     model_only(
         "label key", "spec.selector.matchLabels[a b]", "key of a Kubernetes label", KEYS, selector={"matchLabels": {"a b": "x"}}
     ),

@@ -75,8 +75,10 @@ class PyroscopeScrapeSpec(HttpClient):
     profiling_config: ProfilingConfig = ProfilingConfig()
 
     relabelings: Relabelings = ()
-    """Relabeling steps for the targets, before they are scraped. They may drop targets and change their labels, path and
-    port; the host of `__address__` and the label `namespace` stay as they are.
+    """Relabeling steps for the targets, before they are scraped. They may drop targets, change their labels, and say how they
+    are scraped: the port of `__address__`, `__scheme__`, `__profile_path_prefix__` and `__param_<name>`. The host of
+    `__address__` and the label `namespace` stay as they are. Labels that start with __ are not sent. A target that can't be
+    scraped as its labels say is dropped, and the condition Discovered says InvalidTarget.
     """
     target_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Number of targets at most. When exceeded, the targets above the limit are not scraped and the condition Discovered
@@ -128,9 +130,12 @@ class PyroscopeScrapeSpec(HttpClient):
         """Value of the label `job` for targets of the object `ref`."""
         return self.job_name or str(ref)
 
-    def profiles(self) -> tuple[ProfileRequest, ...]:
-        """The profiles to take from each target."""
-        return self.profiling_config.requests(self.delta_seconds)
+    def profiles(self, path_prefix: str | None = None) -> tuple[ProfileRequest, ...]:
+        """The profiles to take from a target; `path_prefix` takes the place of profilingConfig's, unless it is None."""
+        config = self.profiling_config
+        if path_prefix is not None:
+            config = config.model_copy(update={"path_prefix": path_prefix})
+        return config.requests(self.delta_seconds)
 
 
 class PyroscopeScrape(ApiModel):

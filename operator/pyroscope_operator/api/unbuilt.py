@@ -17,7 +17,6 @@ UNBUILT: tuple[str, ...] = (
     "labelLimit",
     "namespaceSelector.matchExpressions",
     "namespaceSelector.matchLabels",
-    "relabelings",
     "sampling",
     "targetLimit",
 )

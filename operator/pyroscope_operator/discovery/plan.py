@@ -101,7 +101,9 @@ def _discover(wanted: Wanted, pods_in: PodsIn) -> ObjectPlan:
         pods.sort(key=lambda pod: (pod.namespace, pod.name))
         found.pods, found.healthy_pods = len(pods), sum(pod.ready for pod in pods)
         found.targets, found.drops = targets.of_pods(spec, wanted.ref, pods)
-    found.targets += targets.of_static(spec, wanted.ref)
+    static, drops = targets.of_static(spec, wanted.ref)
+    found.targets += static
+    found.drops += drops
     return found
 
 
@@ -109,7 +111,7 @@ def _claims(wanted: Wanted, target: Target, body_limit: int) -> Iterator[_Claim]
     """What the object wants of a target, each with its rank: the lowest one gets it."""
     spec = wanted.spec
     rank = (target.namespace != wanted.ref.namespace, wanted.created, wanted.ref)
-    for profile in spec.profiles():
+    for profile in spec.profiles(target.path_prefix):
         scrape = Scrape(
             source=wanted.ref,
             target=target,
@@ -117,7 +119,7 @@ def _claims(wanted: Wanted, target: Target, body_limit: int) -> Iterator[_Claim]
             interval=spec.interval_seconds,
             timeout=spec.timeout_seconds + (profile.seconds or 0),
             body_limit=min(body_limit, spec.body_limit(body_limit)),
-            params=tuple(sorted((name, tuple(values)) for name, values in spec.params.items())),
+            params=target.params,
             follow_redirects=spec.follow_redirects,
             access=wanted.access,
             forward_to=spec.writes(wanted.ref.namespace),

@@ -58,21 +58,20 @@ def sanitize_meta(name: str) -> str:
     return sanitize(f"x{name}")[1:]
 
 
-def of_pod(discovered: Mapping[str, str], pod: Pod, endpoint: Endpoint, copied: Iterable[str], job: str) -> Labels:
-    """Labels of a pod's series: `copied` are podTargetLabels."""
+def own_labels(pod: Pod, endpoint: Endpoint, copied: Iterable[str], job: str) -> dict[str, str]:
+    """What a pod's series carry where no relabeling changes it: `copied` are podTargetLabels."""
     picked = {sanitize(name): pod.labels[name] for name in copied if name in pod.labels}
     public = {name: value for name, value in picked.items() if name not in PROTECTED and not name.startswith("__")}
-    return _finish(discovered, public | {"pod": pod.name, "container": endpoint.container.name}, pod.namespace, job)
+    return {**public, "pod": pod.name, "container": endpoint.container.name, "namespace": pod.namespace, "job": job}
 
 
-def of_static(discovered: Mapping[str, str], given: Mapping[str, str], namespace: str, job: str) -> Labels:
-    """Labels of a static target's series: the given ones, but those that start with `__`."""
-    return _finish(discovered, {n: v for n, v in given.items() if not n.startswith("__")}, namespace, job)
+def finished(discovered: Mapping[str, str], public: Mapping[str, str], address: str, namespace: str, job: str) -> Labels:
+    """Labels of the series of a target at `address`: `public` ones, with what they leave out filled in.
 
-
-def _finish(discovered: Mapping[str, str], public: Mapping[str, str], namespace: str, job: str) -> Labels:
+    `namespace` can't be forged.
+    """
     passed_on = {name: discovered.get(source, "") for name, source in _PASSED_ON.items()}
-    defaults = {"job": job, "instance": discovered["__address__"], "service_name": service_name(discovered)}
+    defaults = {"job": job, "instance": address, "service_name": service_name(discovered)}
     # An empty label is an absent one, so it must not hide a default.
     chosen = {name: value for name, value in public.items() if value}
     return Labels(passed_on | defaults | chosen | {"namespace": namespace})

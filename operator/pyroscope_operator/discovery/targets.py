@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
+from pyroscope_operator.api.target import StaticTarget
 from pyroscope_operator.discovery import port, series
 from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.discovery.relabeled import ADDRESS, PARAM, PREFIX, SCHEME, NotWanted, relabeled
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import STATIC, Target
@@ -19,7 +21,7 @@ _LIVING = _RUNNING | {"Pending"}
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A selected pod that is not scraped, and why."""
+    """A selected pod, or a static target, that is not scraped, and why."""
 
     pod: ObjectRef
     reason: str
@@ -32,58 +34,70 @@ def of_pods(spec: PyroscopeScrapeSpec, source: ObjectRef, pods: Iterable[Pod]) -
     drops: list[Drop] = []
     for pod in pods:
         try:
-            found = _target(spec, source, pod)
+            targets.append(_target(spec, source, pod))
         except port.PortNotFound as error:
-            found = Drop(ObjectRef(pod.namespace, pod.name), "PortNotFound", str(error))
-        if isinstance(found, Drop):
-            drops.append(found)
-        else:
-            targets.append(found)
+            drops.append(Drop(ObjectRef(pod.namespace, pod.name), "PortNotFound", str(error)))
+        except NotWanted as error:
+            drops.append(Drop(ObjectRef(pod.namespace, pod.name), error.reason, error.message))
     return targets, drops
 
 
-def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target | Drop:
+def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target:
     if pod.phase not in (_RUNNING if spec.filter_running else _LIVING) or not pod.ip:
-        return Drop(ObjectRef(pod.namespace, pod.name), "NotRunning", f"phase {pod.phase}, {'an' if pod.ip else 'no'} IP")
+        raise NotWanted("NotRunning", f"phase {pod.phase}, {'an' if pod.ip else 'no'} IP")
     endpoint = port.choose(pod, spec.port, spec.container)
-    address = series.host_port(pod.ip, endpoint.port.number)
-    discovered = series.pod_labels(pod, endpoint) | _internal(spec, address)
+    job, address = spec.job(source), series.host_port(pod.ip, endpoint.port.number)
+    own = series.own_labels(pod, endpoint, spec.pod_target_labels, job)
+    discovered = own | series.pod_labels(pod, endpoint) | _internal(spec, address)
+    made = relabeled(spec, discovered)
     return Target(
         pod_uid=pod.uid,
         namespace=pod.namespace,
         pod=pod.name,
         container=endpoint.container.name,
-        scheme=spec.scheme,
-        address=address,
+        scheme=made.scheme,
+        address=made.address,
         container_id=endpoint.container.id,
         healthy=pod.ready,
-        labels=series.of_pod(discovered, pod, endpoint, spec.pod_target_labels, spec.job(source)),
+        params=made.params,
+        path_prefix=made.path_prefix,
+        labels=series.finished(discovered, made.labels, made.address, pod.namespace, job),
         discovered=Labels(discovered),
     )
 
 
-def of_static(spec: PyroscopeScrapeSpec, source: ObjectRef) -> list[Target]:
-    """The targets that the object names itself."""
-    targets = []
+def of_static(spec: PyroscopeScrapeSpec, source: ObjectRef) -> tuple[list[Target], list[Drop]]:
+    """The targets that the object names itself; dropped ones are called by their address."""
+    targets: list[Target] = []
+    drops: list[Drop] = []
     for static in spec.static_targets:
-        discovered = {**static.labels, **_internal(spec, static.address)}
-        targets.append(
-            Target(
-                pod_uid=STATIC,
-                namespace=source.namespace,
-                pod="",
-                container="",
-                scheme=spec.scheme,
-                address=static.address,
-                labels=series.of_static(discovered, static.labels, source.namespace, spec.job(source)),
-                discovered=Labels(discovered),
-            )
-        )
-    return targets
+        try:
+            targets.append(_static(spec, source, static))
+        except NotWanted as error:
+            drops.append(Drop(ObjectRef(source.namespace, static.address), error.reason, error.message))
+    return targets, drops
+
+
+def _static(spec: PyroscopeScrapeSpec, source: ObjectRef, static: StaticTarget) -> Target:
+    job = spec.job(source)
+    own = {"job": job} | {name: value for name, value in static.labels.items() if value} | {"namespace": source.namespace}
+    discovered = own | _internal(spec, static.address)
+    made = relabeled(spec, discovered)
+    return Target(
+        pod_uid=STATIC,
+        namespace=source.namespace,
+        pod="",
+        container="",
+        scheme=made.scheme,
+        address=made.address,
+        params=made.params,
+        path_prefix=made.path_prefix,
+        labels=series.finished(discovered, made.labels, made.address, source.namespace, job),
+        discovered=Labels(discovered),
+    )
 
 
 def _internal(spec: PyroscopeScrapeSpec, address: str) -> dict[str, str]:
-    """Labels that relabeling will see and the series won't."""
-    params = {f"__param_{name}": values[0] for name, values in spec.params.items() if values}
-    prefix = spec.profiling_config.path_prefix or ""
-    return {"__address__": address, "__scheme__": spec.scheme, "__profile_path_prefix__": prefix, **params}
+    """Labels that relabelings see and the series don't."""
+    params = {f"{PARAM}{name}": values[0] for name, values in spec.params.items() if values}
+    return {ADDRESS: address, SCHEME: spec.scheme, PREFIX: spec.profiling_config.path_prefix or "", **params}

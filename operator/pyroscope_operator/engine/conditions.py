@@ -5,6 +5,7 @@ Pure.  Reasons are part of the API (docs/api.md lists them): alerts are written 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,9 @@ from pyroscope_operator.engine.verdict import Verdict
 from pyroscope_operator.model.target import Target
 from pyroscope_operator.push.delivery import PUSH_FAILING, QUEUE_FULL, Delivery, Trouble
 from pyroscope_operator.scrape.pool import LoopState
+
+_HARMLESS = {"NotRunning": "not running", "Relabeled": "dropped by relabelings"}
+"""Reasons of drops that are as they should be, and how they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +117,18 @@ def _idle(seen: Observation) -> Aspect | None:
 def _discovered(plan: ObjectPlan) -> Aspect:
     if plan.bug is not None:
         return Aspect("False", "InternalError", f"a bug of the operator ({type(plan.bug).__name__}), see its log")
-    if not plan.pods and not plan.targets:
+    if not plan.pods and not plan.targets and not plan.drops:
         return Aspect("False", "NoPodsMatched", "no pod matches spec.selector in the selected namespaces")
-    if unfit := [drop for drop in plan.drops if drop.reason == "PortNotFound"]:
-        first = unfit[0]
-        return Aspect("False", "PortNotFound", f"pods dropped: {len(unfit)} of {plan.pods}; {first.pod.name}: {first.message}")
+    if unfit := [drop for drop in plan.drops if drop.reason not in _HARMLESS]:
+        first, candidates = unfit[0], len(plan.targets) + len(plan.drops)
+        text = f"targets dropped: {len(unfit)} of {candidates}; {first.pod.name}: {first.message}"
+        return Aspect("False", first.reason, text)
     if plan.duplicates:
         more = f" (and {len(plan.duplicates) - 1} more)" if len(plan.duplicates) > 1 else ""
         return Aspect("False", "Duplicate", plan.duplicates[0].message + more)
-    waiting = f", not running: {len(plan.drops)}" if plan.drops else ""
-    return Aspect("True", "TargetsFound", f"targets: {len(plan.targets)}, selected pods: {plan.pods}{waiting}")
+    counts = Counter(drop.reason for drop in plan.drops)
+    dropped = "".join(f", {what}: {counts[reason]}" for reason, what in _HARMLESS.items() if counts[reason])
+    return Aspect("True", "TargetsFound", f"targets: {len(plan.targets)}, selected pods: {plan.pods}{dropped}")
 
 
 def _scraping(seen: Observation) -> Aspect:
@@ -186,10 +192,11 @@ def _scrapes_ready(seen: Observation, plan: ObjectPlan, found: Mapping[str, Aspe
 
 def _nothing_wanted(plan: ObjectPlan, discovered: Aspect) -> Aspect:
     """No scrape of a healthy target: well if there is no such target, or if no profile type is enabled."""
-    healthy = plan.healthy_pods or any(target.healthy for target in plan.targets)
+    healthy = plan.healthy_pods or any(target.healthy for target in plan.targets) or (plan.drops and not plan.pods)
     if discovered.status == "False" and (healthy or plan.bug):
         return discovered
     if healthy:
-        return Aspect("True", "NoTargets", "there is nothing to scrape: no profile type is enabled")
+        why = "no profile type is enabled" if plan.targets else "relabelings have dropped all targets"
+        return Aspect("True", "NoTargets", f"there is nothing to scrape: {why}")
     reason = "NoPodHealthy" if plan.pods else "NoPodsMatched"
     return Aspect("True", reason, "there is nothing to scrape: no matching pod is ready")

@@ -45,6 +45,10 @@ class Target:
     """Changes when the container restarts: cumulative profiles begin anew then."""
     healthy: bool = True
     """Whether the pod says it is ready; static targets always are."""
+    params: Params = ()
+    """Query parameters of requests to it."""
+    path_prefix: str | None = None
+    """Stands before the paths of its profiles in the place of the object's own prefix; None: that one."""
     labels: Labels = field(default_factory=Labels)
     """Labels of its series, all but `__name__`."""
     discovered: Labels = field(default_factory=Labels)

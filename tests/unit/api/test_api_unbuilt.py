@@ -19,7 +19,6 @@ def asked(**fields: Any) -> list[str]:
     [
         ({"annotations": {"mode": "Require"}}, "spec.annotations.mode"),
         ({"annotations": {"prefix": "a.b"}}, "spec.annotations.prefix"),
-        ({"relabelings": [{"targetLabel": "a"}]}, "spec.relabelings"),
         ({"targetLimit": 1}, "spec.targetLimit"),
         ({"labelLimit": 1}, "spec.labelLimit"),
         ({"sampling": {"percent": 1}}, "spec.sampling"),
@@ -41,7 +40,14 @@ def test_unbuilt(fields: dict[str, Any], path: str) -> None:
     [
         {},
         {"annotations": {"mode": "Ignore", "prefix": "profiles.grafana.com"}},
-        {"relabelings": [], "forwardTo": [], "headers": [], "tlsConfig": {}, "proxyFromEnvironment": False, "sampling": None},
+        {
+            "relabelings": [{"targetLabel": "a"}],
+            "forwardTo": [],
+            "headers": [],
+            "tlsConfig": {},
+            "proxyFromEnvironment": False,
+            "sampling": None,
+        },
         {"namespaceSelector": {"any": True}},
         {"namespaceSelector": {"matchNames": ["a"], "matchLabels": {}}},
         {"clustering": {"enabled": False}, "enableHTTP2": False, "followRedirects": False, "suspend": True},

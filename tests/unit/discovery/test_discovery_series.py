@@ -23,7 +23,7 @@ def of_pod(found: Pod, source: ObjectRef = SOURCE, **fields: Any) -> Target:
 
 
 def static(labels: dict[str, str], source: ObjectRef = SOURCE, **fields: Any) -> Target:
-    (target,) = of_static(spec(staticTargets=[{"address": "db:6060", "labels": labels}], **fields), source)
+    (target,), _ = of_static(spec(staticTargets=[{"address": "db:6060", "labels": labels}], **fields), source)
     return target
 
 
@@ -200,6 +200,10 @@ def test_meta_labels_are_those_of_prometheus() -> None:
         "__scheme__": "https",
         "__param_debug": "0",
         "__profile_path_prefix__": "/internal",
+        "job": "shop/checkout",
+        "namespace": "shop",
+        "pod": "web-0",
+        "container": "app",
         f"{meta}namespace": "shop",
         f"{meta}pod_name": "web-0",
         f"{meta}pod_ip": "10.0.0.1",
@@ -248,7 +252,13 @@ def test_a_static_target() -> None:
     assert (target.pod_uid, target.namespace, target.pod, target.container) == (STATIC, "platform", "", "")
     assert (target.scheme, target.address, target.container_id) == ("https", "db:6060", "")
     assert target.healthy is True
-    assert dict(target.discovered) == {"__address__": "db:6060", "__scheme__": "https", "__tmp": "x"}
+    assert dict(target.discovered) == {
+        "__address__": "db:6060",
+        "__scheme__": "https",
+        "__tmp": "x",
+        "job": "platform/all",
+        "namespace": "platform",
+    }
 
 
 @pytest.mark.parametrize("ip", ["10.0.0.1", ""])

@@ -51,6 +51,10 @@ def portless(name: str = "web-9") -> Drop:
     return Drop(ObjectRef("shop", name), "PortNotFound", "no container port named pprof: set spec.port")
 
 
+def relabeled(name: str = "web-9", reason: str = "Relabeled") -> Drop:
+    return Drop(ObjectRef("shop", name), reason, "because")
+
+
 def pending(name: str = "web-8") -> Drop:
     return Drop(ObjectRef("shop", name), "NotRunning", "phase Pending, no IP")
 

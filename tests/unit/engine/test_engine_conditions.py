@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from builders import EPOCH, target
-from engine_builder import DOWN, UNTRIED, UP, duplicate, loop, pending, planned, portless, seen
+from engine_builder import DOWN, UNTRIED, UP, duplicate, loop, pending, planned, portless, relabeled, seen
 
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.engine.conditions import Observation, aspects
@@ -93,12 +93,30 @@ HEALTHY = [
         discovered="False Duplicate",
     ),
     Case(
+        "relabelings drop one target",
+        seen(loop(), plan=planned([loop()], pods=2, healthy=2, drops=[relabeled()]), delivery=DELIVERED),
+        "True AllUp",
+    ),
+    Case(
+        "relabelings make one target that can't be scraped",
+        seen(loop(), plan=planned([loop()], pods=2, healthy=2, drops=[relabeled(reason="InvalidTarget")]), delivery=DELIVERED),
+        "True InvalidTarget",
+        discovered="False InvalidTarget",
+    ),
+    Case(
         "one pod is not running yet",
         seen(loop(), plan=planned([loop()], pods=2, healthy=1, drops=[pending()]), delivery=DELIVERED),
         "True AllUp",
     ),
 ]
 NOTHING_WANTED = [
+    Case(
+        "relabelings drop all targets",
+        seen(plan=ObjectPlan(pods=2, healthy_pods=2, drops=[relabeled(), relabeled("web-8")])),
+        "True NoTargets",
+        scraping="Unknown NoTargets",
+        delivering="Unknown NothingPushed",
+    ),
     Case("no pod matched", seen(), "True NoPodsMatched", "False NoPodsMatched", "Unknown NoTargets", "Unknown NothingPushed"),
     Case(
         "no pod is running",
@@ -285,7 +303,7 @@ def test_conditions(case: Case) -> None:
         (
             seen(plan=ObjectPlan(pods=3, healthy_pods=3, drops=[pending(), portless(), portless("web-7")])),
             "Discovered",
-            "pods dropped: 2 of 3; web-9: no container port named pprof: set spec.port",
+            "targets dropped: 2 of 3; web-9: no container port named pprof: set spec.port",
         ),
         (
             seen(plan=ObjectPlan(pods=1, duplicates=[duplicate(), duplicate(kind="mutex"), duplicate(kind="block")])),
@@ -301,6 +319,21 @@ def test_conditions(case: Case) -> None:
             seen(loop(), plan=planned([loop()], pods=2, drops=[pending()])),
             "Discovered",
             "targets: 1, selected pods: 2, not running: 1",
+        ),
+        (
+            seen(loop(), plan=planned([loop()], pods=4, drops=[relabeled(), pending(), relabeled("web-8")])),
+            "Discovered",
+            "targets: 1, selected pods: 4, not running: 1, dropped by relabelings: 2",
+        ),
+        (
+            seen(plan=ObjectPlan(pods=1, healthy_pods=1, drops=[relabeled()])),
+            "Ready",
+            "there is nothing to scrape: relabelings have dropped all targets",
+        ),
+        (
+            seen(plan=ObjectPlan(drops=[relabeled("db:6060", "LimitExceeded")])),
+            "Ready",
+            "targets dropped: 1 of 1; db:6060: because",
         ),
         (
             seen(loop(), loop(DOWN, "web-1"), loop(DOWN, "web-1", "mutex")),

@@ -24,7 +24,6 @@ ASKING: dict[str, dict[str, Any]] = {
     "labelLimit": {"labelLimit": 20},
     "namespaceSelector.matchExpressions": {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
     "namespaceSelector.matchLabels": {"namespaceSelector": {"matchLabels": {"team": ""}}},
-    "relabelings": {"relabelings": [{"action": "drop", "sourceLabels": ["__address__"], "regex": "x"}]},
     "sampling": {"sampling": {"percent": 50}},
     "targetLimit": {"targetLimit": 100},
 }
