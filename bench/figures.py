@@ -141,6 +141,8 @@ class Results:
     types: Sequence[Run] = ()
     cluster: Sequence[InCluster] = ()
     delta: Sequence[Row] = ()
+    failures: dict[str, str] = field(default_factory=dict)
+    """Why a part has not all of its figures."""
 
 
 _ADAPTER = TypeAdapter(Results)

@@ -65,6 +65,7 @@ def page(results: Results) -> str:
     for title, part, section in sections:
         if getattr(results, part):
             parts += [f"## {title}", *section(results)]
+            parts += [f"Not complete: {results.failures[part]}"] if part in results.failures else []
             parts += [_about(results.about[part])] if part in results.about else []
     return "\n\n".join(parts) + "\n"
 
