@@ -182,6 +182,7 @@ class _Stage:
             events=(after.events - before.events) / window.around.seconds,
             reaction=reaction,
             around=window.around,
+            interval=self.plan.interval,
         )
 
     def _reaction(self) -> Reaction:

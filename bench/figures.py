@@ -108,6 +108,7 @@ class InCluster:
     """Watch events of pods in a second."""
     reaction: Reaction | None
     around: Surroundings
+    interval: float = 15.0
 
 
 @dataclass(frozen=True)
