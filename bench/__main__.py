@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench import cluster, figures, machine, mix, recordings, report
 from bench.say import say
@@ -28,6 +29,8 @@ _TYPES = (
     *(("kube-apiserver", name) for name in mix.DEFAULT),
     *(("demoapp", name) for name in ("mutex", "block")),
 )
+_MOST_SAID = 200
+"""Characters of an error that are kept."""
 _OWN_NETWORK = "--own-network"
 
 
@@ -66,38 +69,31 @@ def _isolate(arguments: argparse.Namespace) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, hard), hard))
 
 
-def _mix(arguments: argparse.Namespace, results: figures.Results) -> None:
-    plans = [
-        mix.Plan(
+def _mix(arguments: argparse.Namespace) -> Iterator[figures.Run]:
+    for targets in arguments.targets:
+        plan = mix.Plan(
             targets,
             interval=arguments.interval,
             intervals=arguments.intervals,
             floor=arguments.floor and targets <= _ALONE,
             delay=arguments.delay,
         )
-        for targets in arguments.targets
-    ]
-    results.mix = _runs(plans)
+        yield _run(plan)
 
 
-def _types(arguments: argparse.Namespace, results: figures.Results) -> None:
-    plans = [
-        mix.Plan(arguments.types_targets, (name,), arguments.types_interval, arguments.intervals, arguments.floor, app)
-        for app, name in _TYPES
-        if name in arguments.types
-    ]
-    results.types = _runs(plans)
+def _types(arguments: argparse.Namespace) -> Iterator[figures.Run]:
+    for app, name in _TYPES:
+        if name in arguments.types:
+            targets, interval = arguments.types_targets, arguments.types_interval
+            yield _run(mix.Plan(targets, (name,), interval, arguments.intervals, arguments.floor, app))
 
 
-def _runs(plans: Sequence[mix.Plan]) -> Sequence[figures.Run]:
-    found = []
-    for plan in plans:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            found.append(mix.run(plan, Path(folder)))
-    return found
+def _run(plan: mix.Plan) -> figures.Run:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        return mix.run(plan, Path(folder))
 
 
-def _cluster(arguments: argparse.Namespace, results: figures.Results) -> None:
+def _cluster(arguments: argparse.Namespace) -> Iterator[figures.InCluster]:
     plan = cluster.ClusterPlan(
         targets=arguments.cluster_targets,
         pods=arguments.cluster_pods,
@@ -108,20 +104,39 @@ def _cluster(arguments: argparse.Namespace, results: figures.Results) -> None:
         seconds=arguments.churn_seconds,
     )
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        results.cluster = cluster.run(plan, Path(folder))
+        yield from cluster.run(plan, Path(folder))
 
 
-def _delta(_: argparse.Namespace, results: figures.Results) -> None:
+def _delta(_: argparse.Namespace) -> Iterator[delta_bench.Row]:
     say("delta")
-    results.delta = list(delta_bench.rows())
+    return delta_bench.rows()
 
 
-_PARTS: dict[str, Callable[[argparse.Namespace, figures.Results], None]] = {
+_PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Any]]] = {
     "mix": _mix,
     "types": _types,
     "cluster": _cluster,
     "delta": _delta,
 }
+"""Each gives its figures one by one, in the order of the report."""
+
+
+def _measure(part: str, arguments: argparse.Namespace, results: figures.Results) -> bool:
+    """Run a part and keep what it has found, even when it fails later; whether it has not."""
+    found: list[Any] = []
+    setattr(results, part, found)
+    results.about[part] = _about()
+    results.failures.pop(part, None)
+    try:
+        for one in _PARTS[part](arguments):
+            found.append(one)
+            figures.save(results, arguments.results)
+    except (AssertionError, Hopeless, Refused) as error:
+        results.failures[part] = str(error).partition("\n")[0][:_MOST_SAID]
+        figures.save(results, arguments.results)
+        print(f"{part} failed: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _about() -> figures.About:
@@ -145,21 +160,13 @@ def main() -> int:
     _isolate(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is stopped
     results = figures.load(arguments.results)
-    try:
-        results.recordings = recordings.ensure()
-        for part in parts:
-            about = _about()
-            _PARTS[part](arguments, results)
-            results.about[part] = about
-            figures.save(results, arguments.results)  # after each: what comes next may fail
-    except (AssertionError, Hopeless, Refused) as error:
-        print(f"the bench failed: {error}", file=sys.stderr)
-        return 1
+    results.recordings = recordings.ensure()
+    done = [_measure(part, arguments, results) for part in parts]
     if arguments.report:
         report.write(results, arguments.report)
     else:
         print(report.page(results))
-    return 0
+    return 0 if all(done) else 1
 
 
 if __name__ == "__main__":

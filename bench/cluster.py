@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.churn import Churn
 from bench.exposition import highest
 from bench.figures import InCluster, Reaction
-from bench.mix import CONNECTIONS, DEFAULT, WARM_UP, exposition, hosts
+from bench.mix import CONNECTIONS, DEFAULT, WARM_UP, end, exposition, hosts
 from bench.pods import NAMESPACE, BenchPod, PodClient, put_all
 from bench.processes import Replay, Sink
 from bench.recordings import FOLDER
@@ -56,28 +56,27 @@ class ClusterPlan:
     recordings: Path = FOLDER
 
 
-def run(plan: ClusterPlan, folder: Path) -> Sequence[InCluster]:
+def run(plan: ClusterPlan, folder: Path) -> Iterator[InCluster]:
     """One result for each number of targets, one for all pods, and one for the churn among these."""
     with open_cluster(folder / "controlplane") as cluster, ExitStack() as stack:
         cluster.namespace(NAMESPACE)
         replay = Replay(folder, plan.recordings / plan.app, "replay")
         stack.callback(replay.stop)
         uids: dict[str, str] = {}
-        found = []
         for number in plan.targets:
             new = hosts(number)[len(uids) :]
             uids |= put_all(cluster.plane, [BenchPod(f"target-{ip}", ip, replay.port, f"up-to-{number}") for ip in new])
             _select(cluster, plan, [f"up-to-{n}" for n in plan.targets if n <= number])
             with _operator(plan, cluster, replay, folder / f"operator-{number}", number, uids) as stage:
-                found.append(stage.quiet())
+                yield stage.quiet()
         few = plan.targets[0]
         others = hosts(plan.pods - len(uids), _WATCHED)
         put_all(cluster.plane, (BenchPod(f"watched-{ip}", ip, 6060, "watched") for ip in others))
         _select(cluster, plan, [f"up-to-{few}", "changing", "profiled"])
         lasting = {ip: uids[ip] for ip in hosts(few)}
         with _operator(plan, cluster, replay, folder / "operator-all", plan.pods, lasting) as stage:
-            found += [stage.quiet(), stage.busy()]
-        return found
+            yield stage.quiet()
+            yield stage.busy()
 
 
 def _select(cluster: Cluster, plan: ClusterPlan, groups: Sequence[str]) -> None:
@@ -104,8 +103,7 @@ def _operator(
             measured = Measured(operator, started, replay, sink, offsets, plan.interval, len(DEFAULT))
             yield _Stage(plan, cluster, operator, measured, pods, synced)
         finally:
-            if operator.running:
-                operator.end()
+            end(operator)
     finally:
         sink.stop()
 
@@ -184,6 +182,7 @@ class _Stage:
             events=(after.events - before.events) / window.around.seconds,
             reaction=reaction,
             around=window.around,
+            interval=self.plan.interval,
         )
 
     def _reaction(self) -> Reaction:

@@ -108,6 +108,7 @@ class InCluster:
     """Watch events of pods in a second."""
     reaction: Reaction | None
     around: Surroundings
+    interval: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ class Results:
     types: Sequence[Run] = ()
     cluster: Sequence[InCluster] = ()
     delta: Sequence[Row] = ()
+    failures: dict[str, str] = field(default_factory=dict)
+    """Why a part has not all of its figures."""
 
 
 _ADAPTER = TypeAdapter(Results)

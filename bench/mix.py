@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from bench.exposition import Exposition, highest, parse
 from bench.figures import Run
 from bench.processes import Floor, Replay, Sink
@@ -26,6 +28,8 @@ CONNECTIONS = ("--max-connections", "20000")
 """Flag of the operator: each scrape has a connection of its own, as all of a target are due at the same time."""
 WARM_UP = 2.2
 """Intervals: each cumulative profile was seen twice by then."""
+_END_LIMIT = 60.0
+"""Seconds from SIGTERM to the end of the operator."""
 _STATIC_LIMIT = 100
 """staticTargets of one object, at most."""
 
@@ -111,7 +115,7 @@ def _operator(stack: ExitStack, folder: Path, plan: Plan) -> Measured:
     file.write_text(manifest(list(addresses.values()), plan.profiles, plan.interval))
     started = time.time()
     operator = Operator(folder, "--standalone", str(file), "--pyroscope-url", sink.url, *CONNECTIONS)
-    stack.callback(lambda: operator.end() if operator.running else None)
+    stack.callback(end, operator)
     offsets = {host: static_offset(address, plan.interval) for host, address in addresses.items()}
     return Measured(operator, started, replay, sink, offsets, plan.interval, len(plan.profiles))
 
@@ -130,8 +134,24 @@ def _floor(stack: ExitStack, folder: Path, plan: Plan) -> Measured:
     return Measured(floor, started, replay, sink, offsets, plan.interval, len(plan.profiles))
 
 
+def end(operator: Operator) -> None:
+    """Stop it in order. Raises AssertionError where it does not end, and is killed, or has something to complain of."""
+    if operator.running:
+        code = operator.stop(_END_LIMIT)
+        assert code == 0, f"{operator.name} ended with {code}: {operator.log_tail()}"
+        operator.check_log()
+
+
 def exposition(operator: Operator) -> Exposition:
-    return eventually(lambda: parse(operator.get("/metrics").raise_for_status().text), "the operator's metrics")
+    """Its metrics. Raises AssertionError when it is too busy to say them."""
+
+    def probe() -> Exposition:
+        try:
+            return parse(operator.get("/metrics").raise_for_status().text)
+        except httpx.TransportError as error:
+            raise AssertionError(repr(error)) from error
+
+    return eventually(probe, "the operator's metrics")
 
 
 def _failures(measured: Measured) -> int:

@@ -1,10 +1,11 @@
-"""The processes of a run, and what each of them costs, as /proc says."""
+"""The processes of a run, and what each of them costs."""
 
 from __future__ import annotations
 
 import json
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,15 @@ from urllib.request import ProxyHandler, build_opener
 from e2e.harness.build import BIN
 from e2e.harness.process import Child
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+_SCHEDULED = 2
+"""With a process's ID: the clock that clock_getcpuclockid(3) gives."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _HTTP = build_opener(ProxyHandler({}))  # without the proxies of the environment
 
 
 def cpu_seconds(pid: int) -> float:
-    """In user and kernel mode, of all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """In user and kernel mode, of all threads, those that have ended included. To the nanosecond, unlike /proc's ticks."""
+    return time.clock_gettime((~pid << 3) | _SCHEDULED)
 
 
 def rss(pid: int) -> int:

@@ -65,6 +65,7 @@ def page(results: Results) -> str:
     for title, part, section in sections:
         if getattr(results, part):
             parts += [f"## {title}", *section(results)]
+            parts += [f"Not complete: {results.failures[part]}"] if part in results.failures else []
             parts += [_about(results.about[part])] if part in results.about else []
     return "\n\n".join(parts) + "\n"
 
@@ -117,7 +118,7 @@ def _type(run: Run) -> str:
 
 def _in_cluster(results: Results) -> Iterator[str]:
     found = results.cluster
-    yield _CLUSTER.format(interval=results.mix[0].interval if results.mix else 15)
+    yield _CLUSTER.format(interval=found[0].interval)
     yield _clusters(found)
     yield from (_reaction(one.reaction) for one in found if one.reaction)
 

@@ -72,6 +72,11 @@ def test_parts_without_figures_are_left_out() -> None:
     assert not any(title in text for title in ("## Default mix", "## In a cluster", "## Delta", "performance.svg"))
 
 
+def test_what_failed_is_told() -> None:
+    assert "\nNot complete: the machine was too busy\n" in page(replace(_FULL, failures={"mix": "the machine was too busy"}))
+    assert "Not complete" not in page(_FULL)
+
+
 def test_goals() -> None:
     found = {goal.what: goal.met for goal in goals(_FULL)}
     assert found == {
