@@ -30,6 +30,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
         self._idle: dict[tuple[str, int], list[Link]] = {}
         self._open: set[Link] = set()
         self._none_open = asyncio.Event()
+        self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         head = head_of(request)
@@ -73,9 +74,10 @@ class LeanTransport(httpx.AsyncBaseTransport):
 
     def made(self, link: Link) -> None:
         self._open.add(link)
+        if self._is_closed:
+            link.abort()
 
     def release(self, link: Link) -> None:
-        """It is idle."""
         link.idle_since = self._loop.time()
         idle = self._idle.get(link.origin)
         if idle is None:
@@ -84,7 +86,6 @@ class LeanTransport(httpx.AsyncBaseTransport):
             idle.append(link)
 
     def forget(self, link: Link) -> None:
-        """It has ended."""
         self._open.discard(link)
         idle = self._idle.get(link.origin)
         if idle is not None:
@@ -99,19 +100,15 @@ class LeanTransport(httpx.AsyncBaseTransport):
 
     def sweep(self, before: float) -> None:
         """Close what is idle since `before`, by the event loop's clock."""
-        for origin, links in list(self._idle.items()):
-            kept = [link for link in links if link.idle_since > before and link.is_open]
-            for link in links:
-                if link not in kept:
-                    link.close()
-            if kept:
-                self._idle[origin] = kept
-            else:
-                del self._idle[origin]
+        old = [link for links in self._idle.values() for link in links if link.idle_since <= before]
+        for link in old:
+            self._idle[link.origin].remove(link)
+            link.close()
 
     async def aclose(self) -> None:
         """End all connections, and wait until they are closed."""
-        for link in list(self._open):
+        self._is_closed = True
+        for link in tuple(self._open):
             link.abort()
         while self._open:
             self._none_open.clear()
@@ -130,7 +127,7 @@ async def _ask(link: Link, head: Head, request: httpx.Request) -> Reply:
         while not reply.status and not reply.is_lost:
             await reply.wait()
     except BaseException:
-        link.abort()
+        reply.close()  # the connection may be another's already
         raise
     return reply
 
