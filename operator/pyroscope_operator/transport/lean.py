@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 import httpx
@@ -16,6 +16,7 @@ import httpx
 from pyroscope_operator.transport.dial import connected
 from pyroscope_operator.transport.head import Head, head_of
 from pyroscope_operator.transport.link import Link
+from pyroscope_operator.transport.loop import CLOSING_SECONDS
 from pyroscope_operator.transport.plain import KEEPALIVE
 from pyroscope_operator.transport.reply import Reply, Response
 from pyroscope_operator.transport.sockets import SocketFactory, Sockets
@@ -30,7 +31,6 @@ class LeanTransport(httpx.AsyncBaseTransport):
         self._idle: dict[tuple[str, int], list[Link]] = {}
         self._open: set[Link] = set()
         self._none_open = asyncio.Event()
-        self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         head = head_of(request)
@@ -59,23 +59,22 @@ class LeanTransport(httpx.AsyncBaseTransport):
         return None
 
     async def _dial(self, origin: tuple[str, int]) -> Link:
+        link = Link(self, origin, self._loop)
         try:
             made = await connected(*origin, self._make_socket)
             try:
-                _, link = await self._loop.create_connection(lambda: Link(self, origin, self._loop), sock=made)
+                await self._loop.create_connection(lambda: link, sock=made)
             except BaseException:
+                link.abort()
                 made.close()
                 raise
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError("no connection") from error
+        if link.is_open:  # uvloop does not tell of the end of one that was cancelled before this
+            self._open.add(link)
         return link
 
     # For connections
-
-    def made(self, link: Link) -> None:
-        self._open.add(link)
-        if self._is_closed:
-            link.abort()
 
     def release(self, link: Link) -> None:
         link.idle_since = self._loop.time()
@@ -107,12 +106,13 @@ class LeanTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """End all connections, and wait until they are closed."""
-        self._is_closed = True
         for link in tuple(self._open):
             link.abort()
-        while self._open:
-            self._none_open.clear()
-            await self._none_open.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * CLOSING_SECONDS):
+                while self._open:
+                    self._none_open.clear()
+                    await self._none_open.wait()
 
 
 async def _ask(link: Link, head: Head, request: httpx.Request) -> Reply:

@@ -11,9 +11,6 @@ from pyroscope_operator.transport.reply import MAX_HELD, Reply
 class Owner(Protocol):
     """Who is told what becomes of a connection."""
 
-    def made(self, link: Link) -> None:
-        """It is open."""
-
     def release(self, link: Link) -> None:
         """It is idle, and may carry another request."""
 
@@ -85,7 +82,6 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply
