@@ -16,7 +16,9 @@ from pyroscope_operator.model.access import DIRECT, Access
 from pyroscope_operator.transport.clients import open_clients
 from pyroscope_operator.transport.faults import Truncated, never_connected
 from pyroscope_operator.transport.lean import LeanTransport, open_lean
+from pyroscope_operator.transport.link import Link
 from pyroscope_operator.transport.reply import MAX_HEAD, MAX_HELD
+from pyroscope_operator.transport.sockets import Sockets
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
 
@@ -222,6 +224,25 @@ async def test_cancelled_requests_leave_nothing(while_connecting: bool) -> None:
         async with asyncio.timeout(5):
             while clients._sockets.open.total():
                 await asyncio.sleep(0)
+
+
+async def test_one_that_is_cancelled_as_it_connects_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop tells nobody of the end of such a connection."""
+    connected = Link.connection_made
+
+    def connection_made(self: Link, transport: asyncio.BaseTransport) -> None:
+        connected(self, transport)
+        task.cancel()
+
+    monkeypatch.setattr(Link, "connection_made", connection_made)
+    sockets = Sockets()
+    async with http1() as server, open_lean(sockets.factory("x", guarded=False)) as lean:
+        task = asyncio.create_task(send(lean, httpx.Request("GET", server.url)))
+        await asyncio.wait([task])
+        assert task.cancelled()
+        async with asyncio.timeout(5):
+            await sockets.all_closed()
+        assert not lean._open
 
 
 async def test_a_connection_that_is_lost_before_the_request() -> None:
