@@ -38,9 +38,9 @@ async def addresses(host: str, port: int) -> list[AddressInfo]:
         return found  # type: ignore[return-value]
     if isinstance(address, IPv4Address):
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
-    scope = int(address.scope_id) if (address.scope_id or "").isdigit() else socket.if_nametoindex(address.scope_id or "lo")
-    plain = host.partition("%")[0]
-    where = (plain, port, 0, scope if address.scope_id else 0)
+    zone = address.scope_id or ""
+    scope = int(zone) if zone.isdigit() else socket.if_nametoindex(zone) if zone else 0
+    where = (host.partition("%")[0], port, 0, scope)
     return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]
 
 

@@ -36,7 +36,7 @@ def head_of(request: httpx.Request) -> Head:
     if known is not None and known.headers is request.headers:
         return known  # type: ignore[no-any-return]
     made = _made(request)
-    request.extensions[_KEY] = made  # type: ignore[index]
+    request.extensions[_KEY] = made
     return made
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 import httpx
@@ -16,6 +16,7 @@ import httpx
 from pyroscope_operator.transport.dial import connected
 from pyroscope_operator.transport.head import Head, head_of
 from pyroscope_operator.transport.link import Link
+from pyroscope_operator.transport.loop import CLOSING_SECONDS
 from pyroscope_operator.transport.plain import KEEPALIVE
 from pyroscope_operator.transport.reply import Reply, Response
 from pyroscope_operator.transport.sockets import SocketFactory, Sockets
@@ -58,24 +59,24 @@ class LeanTransport(httpx.AsyncBaseTransport):
         return None
 
     async def _dial(self, origin: tuple[str, int]) -> Link:
+        link = Link(self, origin, self._loop)
         try:
             made = await connected(*origin, self._make_socket)
             try:
-                _, link = await self._loop.create_connection(lambda: Link(self, origin, self._loop), sock=made)
+                await self._loop.create_connection(lambda: link, sock=made)
             except BaseException:
+                link.abort()
                 made.close()
                 raise
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError("no connection") from error
+        if link.is_open:  # uvloop does not tell of the end of one that was cancelled before this
+            self._open.add(link)
         return link
 
     # For connections
 
-    def made(self, link: Link) -> None:
-        self._open.add(link)
-
     def release(self, link: Link) -> None:
-        """It is idle."""
         link.idle_since = self._loop.time()
         idle = self._idle.get(link.origin)
         if idle is None:
@@ -84,7 +85,6 @@ class LeanTransport(httpx.AsyncBaseTransport):
             idle.append(link)
 
     def forget(self, link: Link) -> None:
-        """It has ended."""
         self._open.discard(link)
         idle = self._idle.get(link.origin)
         if idle is not None:
@@ -99,23 +99,20 @@ class LeanTransport(httpx.AsyncBaseTransport):
 
     def sweep(self, before: float) -> None:
         """Close what is idle since `before`, by the event loop's clock."""
-        for origin, links in list(self._idle.items()):
-            kept = [link for link in links if link.idle_since > before and link.is_open]
-            for link in links:
-                if link not in kept:
-                    link.close()
-            if kept:
-                self._idle[origin] = kept
-            else:
-                del self._idle[origin]
+        old = [link for links in self._idle.values() for link in links if link.idle_since <= before]
+        for link in old:
+            self._idle[link.origin].remove(link)
+            link.close()
 
     async def aclose(self) -> None:
         """End all connections, and wait until they are closed."""
-        for link in list(self._open):
+        for link in tuple(self._open):
             link.abort()
-        while self._open:
-            self._none_open.clear()
-            await self._none_open.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * CLOSING_SECONDS):
+                while self._open:
+                    self._none_open.clear()
+                    await self._none_open.wait()
 
 
 async def _ask(link: Link, head: Head, request: httpx.Request) -> Reply:
@@ -130,7 +127,7 @@ async def _ask(link: Link, head: Head, request: httpx.Request) -> Reply:
         while not reply.status and not reply.is_lost:
             await reply.wait()
     except BaseException:
-        link.abort()
+        reply.close()  # the connection may be another's already
         raise
     return reply
 

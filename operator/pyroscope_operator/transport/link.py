@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from pyroscope_operator.transport.reply import MAX_HELD, Reply
 
-if TYPE_CHECKING:
-    from pyroscope_operator.transport.lean import LeanTransport
+
+class Owner(Protocol):
+    """Who is told what becomes of a connection."""
+
+    def release(self, link: Link) -> None:
+        """It is idle, and may carry another request."""
+
+    def forget(self, link: Link) -> None:
+        """It has ended."""
 
 
 class Link(asyncio.Protocol):
@@ -16,7 +23,7 @@ class Link(asyncio.Protocol):
 
     __slots__ = ("_loop", "_owner", "_reply", "_transport", "idle_since", "is_blocked", "is_sent", "origin")
 
-    def __init__(self, owner: LeanTransport, origin: tuple[str, int], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: Owner, origin: tuple[str, int], loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
         self._loop = loop
         self._transport: asyncio.Transport | None = None
@@ -33,22 +40,30 @@ class Link(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def begin(self) -> Reply:
-        """The answer to the request that is now written."""
+        """The answer to the request that is now written; lost already, if the connection is."""
         self.is_sent = False
-        self._reply = Reply(self._loop, self.abort, self._read_on)
-        return self._reply
+        reply = Reply(self._loop, self.abort, self._read_on)
+        if self.is_open:
+            self._reply = reply
+        else:
+            reply.lose(None)
+            reply.part()
+        return reply
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None:
+        if self._transport is not None and self._reply is not None:
             self._transport.write(data)
 
     def abort(self) -> None:
+        """End it now. An answer that is not complete is lost."""
         if self._transport is not None:
             self._transport.abort()
+        if self._reply is not None and not self._reply.is_over:
+            self._reply.lose(None)
         self._end(None)
 
     def close(self) -> None:
-        """In order; for one that is idle."""
+        """End it in order; for one that is idle."""
         if self._transport is not None:
             self._transport.close()
 
@@ -67,7 +82,6 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply
@@ -82,17 +96,19 @@ class Link(asyncio.Protocol):
             cast(asyncio.Transport, self._transport).pause_reading()
 
     def _over(self, reply: Reply) -> None:
-        self._read_on_if(reply)
-        self._reply = None
-        reply.part()
-        if reply.is_lost or reply.is_closing or reply.has_surplus or not self.is_sent or not self.is_open:
-            self.abort()
-        else:
-            self._owner.release(self)
-
-    def _read_on_if(self, reply: Reply) -> None:
         if reply.is_paused:
             self._read_on()
+        self._reply = None
+        reply.part()
+        if reply.is_reusable and self.is_sent and not self.is_blocked and self.is_open:
+            self._owner.release(self)
+        else:
+            self.abort()
+
+    def eof_received(self) -> None:
+        """The other side says no more, so it need not be told more: its body may be what ends here."""
+        self._end(None)
+        self.abort()
 
     def pause_writing(self) -> None:
         self.is_blocked = True
@@ -105,4 +121,4 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._owner.forget(self)
-        self._end(error)
+        self._end(None if error is None else error.with_traceback(None))

@@ -63,6 +63,11 @@ class Reply(httpx.AsyncByteStream):
     def is_over(self) -> bool:
         return self.is_complete or self.is_lost
 
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the connection may carry another request, as far as the answer goes."""
+        return self.is_complete and not self.is_closing and not self.has_surplus
+
     def feed(self, data: bytes) -> None:
         """Take what came."""
         size = len(data)
@@ -88,7 +93,7 @@ class Reply(httpx.AsyncByteStream):
         try:
             self._parser.feed_data(data)  # type: ignore[union-attr]
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._surplus_or(error.with_traceback(None))
+            self._surplus_or(_bare(error))
             return
         if self.wire - self._body > MAX_HEAD and self._excessive():
             self._surplus_or(TooMuchOverhead(message="too much besides the body"))
@@ -134,7 +139,9 @@ class Reply(httpx.AsyncByteStream):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status:
             return  # a trailer
-        self.headers.append((name, value))
+        if b"\0" in value:
+            raise httptools.HttpParserError("a header with a null byte")
+        self.headers.append((name, value.rstrip(b" \t")))
         if len(self.headers) > MAX_HEADERS:
             raise TooMuchOverhead(message="too many headers")
 
@@ -186,7 +193,7 @@ class Reply(httpx.AsyncByteStream):
 
     def failure(self) -> Exception:
         """Why there is no answer."""
-        fault = self._cause()
+        fault = self._fault
         if isinstance(fault, TooMuchOverhead | httptools.HttpParserError | httptools.HttpParserUpgrade):
             error: Exception = httpx.RemoteProtocolError("the answer is not valid HTTP")
         elif self.status:
@@ -197,13 +204,6 @@ class Reply(httpx.AsyncByteStream):
             error = httpx.TransportError("the connection ended without an answer")
         error.__cause__ = fault
         return error
-
-    def _cause(self) -> Exception | None:
-        """What the parser's callbacks raised, if it was they."""
-        fault = self._fault
-        if isinstance(fault, httptools.HttpParserCallbackError) and isinstance(fault.__context__, Exception):
-            return fault.__context__.with_traceback(None)
-        return fault
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -229,6 +229,13 @@ class Reply(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self.close()
+
+
+def _bare(error: Exception) -> Exception:
+    """What the parser says, or what its callbacks raised; without the frames, which would be kept by what they keep."""
+    if isinstance(error, httptools.HttpParserCallbackError) and isinstance(error.__context__, Exception):
+        error = error.__context__
+    return error.with_traceback(None)
 
 
 class Response(httpx.Response):

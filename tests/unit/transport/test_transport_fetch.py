@@ -61,13 +61,18 @@ async def test_http2(pieces: bytes, reason: str, words: str) -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n", "InvalidHTTP"),
     ],
 )
-async def test_http1_behind_a_proxy(answer: bytes, reason: str) -> None:
+@pytest.mark.parametrize("direct", [True, False])
+async def test_http1(answer: bytes, reason: str, direct: bool) -> None:
+    """Directly, and behind a proxy."""
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
 
     async with talking(talk) as (host, port):
-        error = await verdict("http://shop.example/", Access(proxy=ProxySettings(url=f"http://{host}:{port}")))
+        proxy = ProxySettings(url=f"http://{host}:{port}")
+        url, access = (f"http://{host}:{port}/", Access()) if direct else ("http://shop.example/", Access(proxy=proxy))
+        error = await verdict(url, access)
     assert error.reason == reason
 
 
