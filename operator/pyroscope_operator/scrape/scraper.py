@@ -23,13 +23,11 @@ from pyroscope_operator.scrape.room import Claim, Room
 from pyroscope_operator.scrape.workers import Cost, Workers
 
 _LOG = logging.getLogger(__name__)
-_SMALL = (64 if core.IS_NATIVE else 16) * 1024
-"""Profiles up to this, uncompressed, are worked on where they are: to change to a thread and back takes as long as the
-native core needs for some 25 kB."""
-_MEDIUM = (256 if core.IS_NATIVE else 16) * 1024
-"""Up to this as well, unless the event loop has done so much in this round already. The core takes 1 ms at most."""
-_NOTHING = 4 * 1024
-"""What is compressed to less than this takes no time worth counting."""
+_INLINE_BYTES = (64 if core.IS_NATIVE else 16) * 1024
+"""Profiles above this, uncompressed, are worked on in a thread: they would hold up the event loop for more than 1 ms.
+
+To change to a thread and back takes as long as the native core needs for some 25 kB.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +150,15 @@ class Scraper:
         return len(answer.body)
 
     async def _prepared(self, answer: Answer, scrape: Scrape, computer: DeltaComputer | None, claim: Claim) -> Prepared | Skipped:
-        limit, workers = scrape.body_limit, self._context.workers
-        bound = _MEDIUM if workers.round.has_time else _SMALL
-        if max(len(answer.body), stated_size(answer.body)) <= bound:
-            began = perf_counter()
+        limit = scrape.body_limit
+        if max(len(answer.body), stated_size(answer.body)) <= _INLINE_BYTES:
             try:
-                return self._prepare(answer, computer, min(limit, bound))
+                return self._prepare(answer, computer, min(limit, _INLINE_BYTES))
             except ProfileError as error:  # gzip may hold a thousand times its own size, and lie about it
-                if error.reason != "BodyTooLarge" or limit <= bound:
+                if error.reason != "BodyTooLarge" or limit <= _INLINE_BYTES:
                     raise
-            finally:
-                if len(answer.body) > _NOTHING:
-                    workers.round.spend(perf_counter() - began)
         work = partial(self._prepare, answer, computer, limit)
-        return await workers.run(self._cost, work, claim.pin, patience=scrape.interval)
+        return await self._context.workers.run(self._cost, work, claim.pin, patience=scrape.interval)
 
     def _prepare(self, answer: Answer, computer: DeltaComputer | None, limit: int) -> Prepared | Skipped:
         """In a thread for large bodies: touches nothing of the scraper."""

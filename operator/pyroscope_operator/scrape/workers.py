@@ -16,8 +16,6 @@ from pyroscope_operator.scrape.cut import TimeLimit
 
 _SLOW = 0.25
 """CPU seconds from which on a job is slow: three times a profile as large as Pyroscope takes."""
-ROUND_SECONDS = 0.004
-"""A fifth of how long the event loop may be held up at a time."""
 
 T = TypeVar("T")
 
@@ -41,9 +39,8 @@ class Workers:
     those that are known to be, lest a crowd of new targets holds up the old ones.
     """
 
-    def __init__(self, executor: Executor, threads: int, round_seconds: float = ROUND_SECONDS) -> None:
-        """`threads` (at least 2) is how many the executor has; nobody else uses them. `round_seconds`: see `Round`."""
-        self.round = Round(round_seconds)
+    def __init__(self, executor: Executor, threads: int) -> None:
+        """`threads` (at least 2) is how many the executor has; nobody else uses them."""
         self._executor = executor
         self._free = threads
         self._free_for_slow = threads - 1
@@ -108,29 +105,6 @@ class Workers:
     def _take(self, expected: float, threads: int) -> None:
         self._free += threads
         self._free_for_slow += threads * (expected > _SLOW)
-
-
-class Round:
-    """How long profiles were worked on in this round of the event loop: all else waits until it ends."""
-
-    __slots__ = ("_seconds", "_spent")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._spent = 0.0
-
-    @property
-    def has_time(self) -> bool:
-        """Whether one more is worked on in this round, rather than in a thread."""
-        return self._spent < self._seconds
-
-    def spend(self, seconds: float) -> None:
-        if not self._spent:
-            asyncio.get_running_loop().call_soon(self._end)  # behind all that has its turn in this round
-        self._spent += seconds
-
-    def _end(self) -> None:
-        self._spent = 0.0
 
 
 def _overloaded(patience: float) -> ScrapeError:

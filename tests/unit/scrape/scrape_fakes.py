@@ -152,10 +152,7 @@ class Inline(Executor):
 
 @dataclass
 class Bench:
-    """What scrapers share. The wall clock is EPOCH + the loop's time + `shift`.
-
-    Nothing but small profiles is worked on in the event loop, however much time there is.
-    """
+    """What scrapers share. The wall clock is EPOCH + the loop's time + `shift`."""
 
     targets: FakeTargets = field(default_factory=FakeTargets)
     sink: Kept = field(default_factory=Kept)
@@ -169,7 +166,7 @@ class Bench:
     drift: float = 1.0
 
     def __post_init__(self) -> None:
-        self.workers = Workers(self.executor, 2, round_seconds=0.0)
+        self.workers = Workers(self.executor, 2)
         self.ticker = Ticker(self.now, self.metrics.scrape_lateness.observe)
 
     def now(self) -> float:

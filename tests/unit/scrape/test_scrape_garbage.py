@@ -127,7 +127,7 @@ async def test_no_cycles_of_what_fails_in_a_thread() -> None:
     body = gzip.compress(raw(samples, ALLOCS))
     bench = Bench(FakeTargets(lambda _: body[:-9]))
     with ThreadPoolExecutor(2) as executor:
-        bench.workers = Workers(executor, 2, round_seconds=0.0)
+        bench.workers = Workers(executor, 2)
         scraper = Scraper(scrape(GOROUTINE), bench.context)
         assert await garbage_of(scraper.once) == 0
     assert scraper.health.reason == "BrokenGzip"

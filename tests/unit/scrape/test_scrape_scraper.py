@@ -364,24 +364,6 @@ async def test_large_bodies_go_to_the_executor(profile: ProfileRequest) -> None:
     assert (bench.executor.calls, scraper.health.reason) == (2, "BrokenGzip")
 
 
-async def test_a_body_of_medium_size_goes_there_only_when_the_event_loop_has_no_time_left() -> None:
-    body = snapshot(4000)
-    assert len(gzip.decompress(body)) > 64 * 1024
-    bench = Bench(FakeTargets(lambda _: body))
-    bench.workers = Workers(bench.executor, 2, round_seconds=0.001)
-    scraper = Scraper(scrape(), bench.context)
-    await scraper.once()
-    assert bench.executor.calls == 0
-    bench.targets.answer = lambda _: spent()
-
-    def spent() -> bytes:
-        bench.workers.round._spent = 0.001
-        return body
-
-    await scraper.once()
-    assert (bench.executor.calls, len(bench.sink)) == (1, 2)
-
-
 async def test_a_few_bytes_that_hold_a_large_profile_go_to_the_executor() -> None:
     """Gzip may hold a thousand times its own size."""
     large = raw([((1,), (1,))] * 10_000, [("goroutine", "count")])
@@ -560,7 +542,7 @@ async def test_who_gets_no_thread_within_the_interval_is_given_up() -> None:
     bench = bench_of(snapshot(4000))
     blocked = Executor()
     blocked.submit = lambda *_: Future()  # type: ignore[method-assign]
-    bench.workers = Workers(blocked, 2, round_seconds=0.0)
+    bench.workers = Workers(blocked, 2)
     for _ in range(2):
         asyncio.create_task(bench.workers.run(Cost(), int, int, 60))  # noqa: RUF006
     await asyncio.sleep(0)

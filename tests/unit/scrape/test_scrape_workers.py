@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pyroscope_operator.errors import FetchError, ScrapeError
-from pyroscope_operator.scrape.workers import Cost, Round, Workers
+from pyroscope_operator.scrape.workers import Cost, Workers
 
 QUICK, SLOW = 0.01, 1.0
 
@@ -191,22 +191,3 @@ def test_who_was_slow_once_counts_as_slow_for_a_while() -> None:
         cost.add(seconds)
         seen.append(cost.seconds)
     assert seen == [1.0, 0.5, 0.25, 0.125, 0.1]
-
-
-# Work in the event loop itself
-
-
-async def test_a_round_of_the_event_loop_has_time_until_it_is_used_up() -> None:
-    """Those that were ready before count as the same round; the next one has its own time."""
-    loop, round_, seen = asyncio.get_running_loop(), Round(1.0), list[bool]()
-
-    def work() -> None:
-        seen.append(round_.has_time)
-        round_.spend(0.6)
-
-    for _ in range(4):
-        loop.call_soon(work)
-    await asyncio.sleep(0)
-    assert seen == [True, True, False, False]
-    await asyncio.sleep(0)
-    assert round_.has_time
