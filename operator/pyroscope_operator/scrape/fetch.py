@@ -46,9 +46,12 @@ class Answer(NamedTuple):
 
 def request_for(scrape: Scrape) -> httpx.Request:
     """The request of a scrape; it is built once and sent at every slot."""
+    return _get(url_of(scrape))
+
+
+def url_of(scrape: Scrape) -> str:
     query = urlencode(scrape.query)
-    url = f"{scrape.target.scheme}://{scrape.target.address}{scrape.profile.path}" + (f"?{query}" if query else "")
-    return _get(url)
+    return f"{scrape.target.scheme}://{scrape.target.address}{scrape.profile.path}" + (f"?{query}" if query else "")
 
 
 def _get(url: str | httpx.URL) -> httpx.Request:

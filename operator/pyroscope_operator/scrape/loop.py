@@ -7,7 +7,7 @@ import math
 
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.scraper import Scraper
-from pyroscope_operator.scrape.slots import slot_after, start_of
+from pyroscope_operator.scrape.slots import Slots
 from pyroscope_operator.scrape.ticker import Tick, Ticker
 
 _APART = 0.9
@@ -18,10 +18,11 @@ nor a wall clock that is set back makes a slot come twice."""
 class ScrapeLoop:
     """Runs one scraper at every slot, from `start` to `stop`. It has a task only while it scrapes."""
 
-    __slots__ = ("_apart", "_due", "_is_stopped", "_slot", "_task", "_tick", "_ticker", "next_scrape", "scraper")
+    __slots__ = ("_apart", "_due", "_is_stopped", "_slot", "_slots", "_task", "_tick", "_ticker", "next_scrape", "scraper")
 
     def __init__(self, scraper: Scraper, ticker: Ticker) -> None:
         self.scraper = scraper
+        self._slots = Slots(scraper.scrape.interval, scraper.scrape.offset)
         self._ticker = ticker
         self._tick: Tick | None = None
         self._task: asyncio.Task[None] | None = None
@@ -44,8 +45,10 @@ class ScrapeLoop:
         """
         before = self.scraper.scrape
         self.scraper.update(scrape)
-        if scrape.interval != before.interval and self._leave():
-            self._wait()
+        if scrape.interval != before.interval:
+            self._slots = Slots(scrape.interval, scrape.offset)
+            if self._leave():
+                self._wait()
 
     def stop(self) -> asyncio.Task[None] | None:
         """No more scrapes. The task of one that is running is cancelled, and has to be waited for."""
@@ -65,25 +68,24 @@ class ScrapeLoop:
         self._task = asyncio.get_running_loop().create_task(self._scrape(), name="scrape")
 
     async def _scrape(self) -> None:
-        scrape, loop = self.scraper.scrape, asyncio.get_running_loop()
-        began, upcoming = loop.time(), max(self._slot + 1, self._upcoming(scrape))
+        slots, interval, loop = self._slots, self.scraper.scrape.interval, asyncio.get_running_loop()
+        began, upcoming = loop.time(), max(self._slot + 1, slots.after(self._ticker.clock()))
         self._ticker.begun(self.next_scrape)
         try:
             await self.scraper.once()
         finally:
             self._task = None
         # Slots that a wall clock jumped over were not missed because of a long scrape.
-        skipped = min(self._upcoming(scrape) - upcoming, math.ceil((loop.time() - began) / scrape.interval))
+        skipped = min(slots.after(self._ticker.clock()) - upcoming, math.ceil((loop.time() - began) / interval))
         if skipped > 0:
             self.scraper.skipped(skipped)
         if not self._is_stopped:
             self._wait()
 
     def _wait(self) -> None:
-        scrape = self.scraper.scrape
-        rest = self._due + min(self._apart, _APART * scrape.interval) - asyncio.get_running_loop().time()
-        self._slot = self._upcoming(scrape, rest)
-        self.next_scrape = start_of(self._slot, scrape.interval, scrape.offset)
+        rest = self._due + min(self._apart, _APART * self.scraper.scrape.interval) - asyncio.get_running_loop().time()
+        self._slot = self._slots.after(self._ticker.clock() + max(0.0, rest))
+        self.next_scrape = self._slots.start_of(self._slot)
         self._tick = self._ticker.wait(self, self.next_scrape)
 
     def _leave(self) -> bool:
@@ -93,7 +95,3 @@ class ScrapeLoop:
         self._ticker.leave(self._tick, self)
         self._tick = None
         return True
-
-    def _upcoming(self, scrape: Scrape, rest: float = 0.0) -> int:
-        """Number of the next slot that is more than `rest` seconds away."""
-        return slot_after(self._ticker.clock() + max(0.0, rest), scrape.interval, scrape.offset)

@@ -17,7 +17,7 @@ from pyroscope_operator.pprof import core
 from pyroscope_operator.pprof.delta import DeltaComputer
 from pyroscope_operator.pprof.gunzip import decompress, stated_size
 from pyroscope_operator.pprof.prepare import Prepared, Skipped, prepare
-from pyroscope_operator.scrape.fetch import UNAUTHORIZED, Answer, Fetcher, request_for
+from pyroscope_operator.scrape.fetch import UNAUTHORIZED, Answer, Fetcher, request_for, url_of
 from pyroscope_operator.scrape.health import UNTRIED
 from pyroscope_operator.scrape.room import Claim, Room
 from pyroscope_operator.scrape.workers import Cost, Workers
@@ -73,7 +73,8 @@ class Scraper:
     def update(self, scrape: Scrape) -> None:
         """Scrape as `scrape` says from now on; a restarted container begins a new baseline."""
         before, self._scrape = self._scrape, scrape
-        self._request = request_for(scrape)
+        if url_of(scrape) != url_of(before):
+            self._request = request_for(scrape)
         restarted = before.target.container_id and before.target.container_id != scrape.target.container_id
         remade = (before.profile.cumulative, before.body_limit) != (scrape.profile.cumulative, scrape.body_limit)
         if restarted or remade:

@@ -16,17 +16,21 @@ TICK = 1 / TICKS_PER_SECOND
 _TICK_NANOSECONDS = 10**9 // TICKS_PER_SECOND
 
 
-def slot_after(now: float, interval: float, offset: float) -> int:
-    """Number of the first slot after `now`."""
-    following = (math.floor(now * TICKS_PER_SECOND) + 1) * _TICK_NANOSECONDS
-    return -((_nanoseconds(offset) - following) // _nanoseconds(interval))
+class Slots:
+    """The slots of an interval and an offset, in seconds."""
 
+    __slots__ = ("_interval", "_offset")
 
-def start_of(slot: int, interval: float, offset: float) -> float:
-    """Unix time at which a slot begins."""
-    return (_nanoseconds(offset) + slot * _nanoseconds(interval)) // _TICK_NANOSECONDS / TICKS_PER_SECOND
+    def __init__(self, interval: float, offset: float) -> None:
+        # Whole nanoseconds, as intervals are in manifests: sums of floats would miss a tick now and then.
+        self._interval = round(interval * 10**9)
+        self._offset = round(offset * 10**9)
 
+    def after(self, now: float) -> int:
+        """Number of the first slot after `now`."""
+        following = (math.floor(now * TICKS_PER_SECOND) + 1) * _TICK_NANOSECONDS
+        return -((self._offset - following) // self._interval)
 
-def _nanoseconds(seconds: float) -> int:
-    # Whole numbers, as intervals are in manifests: sums of floats would miss a tick now and then.
-    return round(seconds * 10**9)
+    def start_of(self, slot: int) -> float:
+        """Unix time at which a slot begins."""
+        return (self._offset + slot * self._interval) // _TICK_NANOSECONDS / TICKS_PER_SECOND

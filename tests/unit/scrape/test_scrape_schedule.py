@@ -16,7 +16,7 @@ from scrape_fakes import EPOCH, INTERVAL, Bench, FakeTargets, scrape, snapshot, 
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.loop import ScrapeLoop
 from pyroscope_operator.scrape.scraper import Scraper
-from pyroscope_operator.scrape.slots import TICK, TICKS_PER_SECOND, slot_after, start_of
+from pyroscope_operator.scrape.slots import TICK, TICKS_PER_SECOND, Slots
 
 pytestmark = pytest.mark.looptime
 
@@ -63,14 +63,16 @@ def gaps(bench: Bench) -> list[float]:
     [(99.9, 0), (100.0, 1), (100.1, 1), (109.9, 1), (110.0, 2), (95.0, 0), (89.9, -1)],
 )
 def test_the_slot_after_a_moment(now: float, slot: int) -> None:
-    assert slot_after(now, 10.0, 100.0) == slot
+    assert Slots(10.0, 100.0).after(now) == slot
 
 
 @pytest.mark.parametrize("interval", [1.0, 1.01, 1.05, 1.0000001, 3.333, 15.0, 86_400.0])
 def test_slots_lie_on_the_ticks_and_apart(interval: float) -> None:
     """What is no multiple of a tick is rounded down, each slot by itself, so that they don't drift."""
-    offset, first = 0.637 * interval, slot_after(EPOCH, interval, 0.637 * interval)
-    starts = [start_of(first + n, interval, offset) for n in range(2000)]
+    offset = 0.637 * interval
+    slots = Slots(interval, offset)
+    first = slots.after(EPOCH)
+    starts = [slots.start_of(first + n) for n in range(2000)]
     assert all(start == math.floor(start * TICKS_PER_SECOND) / TICKS_PER_SECOND for start in starts)
     assert all(abs(after - before - interval) < TICK + 1e-6 for before, after in pairwise(starts))
     assert all(0 <= offset + (first + n) * interval - start < TICK + 1e-6 for n, start in enumerate(starts))
@@ -81,10 +83,10 @@ def test_the_next_slot_is_the_first_one_that_is_still_to_come(interval: float) -
     rng = random.Random(1)
     for _ in range(2000):
         offset, now = rng.random() * interval, EPOCH + rng.random() * 1e6
-        moments = (now, start_of(slot_after(now, interval, offset), interval, offset))
-        for moment in moments:
-            slot = slot_after(moment, interval, offset)
-            assert start_of(slot - 1, interval, offset) <= moment < start_of(slot, interval, offset)
+        slots = Slots(interval, offset)
+        for moment in (now, slots.start_of(slots.after(now))):
+            slot = slots.after(moment)
+            assert slots.start_of(slot - 1) <= moment < slots.start_of(slot)
 
 
 @pytest.mark.parametrize("start", [0.0, 0.1, 4.9, 7.5, 14.999, 1234.5])

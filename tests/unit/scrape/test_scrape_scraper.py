@@ -218,6 +218,15 @@ async def test_other_changes_keep_the_delta_state(fields: dict[str, Any]) -> Non
     assert bench.sink[0].labels == changed.labels
 
 
+async def test_the_request_is_made_anew_only_when_it_is_another_one() -> None:
+    scraper = Scraper(scrape(CPU), Bench().context)
+    before = scraper._request
+    scraper.update(scrape(CPU, target(labels=LABELS.merged({"team": "b"})), timeout=3.0))
+    assert scraper._request is before
+    scraper.update(scrape(replace(CPU, seconds=7)))
+    assert dict(scraper._request.url.params) == {"seconds": "7"}
+
+
 async def test_a_container_id_that_becomes_known_is_no_restart() -> None:
     """The pod's status may come after its address: the process is the same."""
     bench = bench_of(cumulative(5), cumulative(7))

@@ -67,6 +67,9 @@ async def test_who_left_is_not_begun_and_leaves_nothing_behind(timers: list[floa
     gone, stays, alone = (Waiter(bench).wait(seconds) for seconds in (1, 1, 2))
     gone.leave()
     alone.leave()
+    assert alone.tick is not None
+    assert isinstance(alone.tick.timer, asyncio.TimerHandle)
+    assert alone.tick.timer.cancelled()
     assert list(bench.ticker._ticks) == [EPOCH + 1]
     again = alone.wait(2)
     await asyncio.sleep(3)
