@@ -55,18 +55,18 @@ class RequestBody:
         return sum(map(len, self.pieces))
 
     def slices(self, size: int) -> Iterator[bytes]:
-        """The same bytes in slices of at most `size`; each byte is copied once at most."""
-        held: list[bytes] = []
+        """The same bytes in slices of `size`, the last one aside; each byte is copied once."""
+        held: list[memoryview] = []
         room = size
         for piece in self.pieces:
-            if held and len(piece) > room:
-                yield b"".join(held)
-                held, room = [], size
-            if len(piece) > size:
-                yield from (piece[start : start + size] for start in range(0, len(piece), size))
-            elif piece:
-                held.append(piece)
-                room -= len(piece)
+            rest = memoryview(piece)
+            while rest:
+                held.append(rest[:room])
+                rest = rest[room:]
+                room -= len(held[-1])
+                if not room:
+                    yield b"".join(held)
+                    held, room = [], size
         if held:
             yield b"".join(held)
 

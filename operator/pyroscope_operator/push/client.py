@@ -23,7 +23,7 @@ MAX_ANSWER = 64 << 10
 """Bytes of an answer that are read."""
 
 
-_SLICE = 128 << 10
+_SLICE = 256 << 10
 
 
 class _Stream(httpx.AsyncByteStream):
