@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
@@ -26,25 +25,17 @@ class Drop:
     message: str
 
 
-def of_pods(spec: PyroscopeScrapeSpec, source: ObjectRef, pods: Iterable[Pod]) -> tuple[list[Target], list[Drop]]:
-    """Targets of the pods that the object selects."""
-    targets: list[Target] = []
-    drops: list[Drop] = []
-    for pod in pods:
-        try:
-            found = _target(spec, source, pod)
-        except port.PortNotFound as error:
-            found = Drop(ObjectRef(pod.namespace, pod.name), "PortNotFound", str(error))
-        if isinstance(found, Drop):
-            drops.append(found)
-        else:
-            targets.append(found)
-    return targets, drops
+def of_pod(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target | Drop:
+    """What comes of a pod that the object selects."""
+    try:
+        return _target(spec, source, pod)
+    except port.PortNotFound as error:
+        return Drop(pod.ref, "PortNotFound", str(error))
 
 
 def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target | Drop:
     if pod.phase not in (_RUNNING if spec.filter_running else _LIVING) or not pod.ip:
-        return Drop(ObjectRef(pod.namespace, pod.name), "NotRunning", f"phase {pod.phase}, {'an' if pod.ip else 'no'} IP")
+        return Drop(pod.ref, "NotRunning", f"phase {pod.phase}, {'an' if pod.ip else 'no'} IP")
     endpoint = port.choose(pod, spec.port, spec.container)
     address = series.host_port(pod.ip, endpoint.port.number)
     discovered = series.pod_labels(pod, endpoint) | _internal(spec, address)
