@@ -165,7 +165,11 @@ class Metrics:
         )
         self.secret_changes = self._counter("secret_changes_total", "Secrets and ConfigMaps that were found changed.")
         self.reconcile_seconds = self._histogram(
-            "pyroscope_operator_reconcile_duration_seconds", "Time to compute all targets anew."
+            "pyroscope_operator_reconcile_duration_seconds", "Time to compute what a change leads to."
+        )
+        self.change_seconds = self._histogram(
+            "pyroscope_operator_change_to_loop_seconds",
+            "Time from the first of some changes of pods or objects to the scrape loops being in step with them.",
         )
         self.status_writes = self._counter("status_writes_total", "Status writes by result.", "result")
         self.events = self._counter("events_total", "Kubernetes Events created, by result.", "result")

@@ -7,8 +7,9 @@ from typing import Any
 
 from pyroscope_operator.api.load import load_scrape
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
-from pyroscope_operator.discovery.plan import PodsIn, Wanted
+from pyroscope_operator.discovery.discovery import PodsIn
 from pyroscope_operator.discovery.pod import Container, Pod, Port
+from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import ProfileRequest, Scrape, Target

@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory  # the parameter is public, its type is not
 
 from pyroscope_operator.controller.kube import POD_FIELDS, load_configuration
 from pyroscope_operator.errors import SettingsError
@@ -67,6 +68,13 @@ class _NoProgress(kopf.ProgressStorage):
 
     def clear(self, *, essence: Any) -> Any:
         return essence
+
+
+class _NoMemories(ResourceMemories):
+    """on.event needs nothing to be remembered of an object; Kopf would keep about 1 kB of each."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 def _settings() -> kopf.OperatorSettings:
@@ -145,7 +153,9 @@ class Life:
         if self._stopping:
             return "as asked"
         # Not kopf.operator(): when one of its watches has failed, it may wait for the other one for ever.
-        roots = await kopf.spawn_tasks(registry=self._registry, settings=_settings(), clusterwide=True, standalone=True)
+        roots = await kopf.spawn_tasks(
+            registry=self._registry, settings=_settings(), memories=_NoMemories(), clusterwide=True, standalone=True
+        )
         refused = loop.create_task(self._refused.wait())
         try:
             ended, _ = await asyncio.wait([*roots, refused], return_when=asyncio.FIRST_COMPLETED)

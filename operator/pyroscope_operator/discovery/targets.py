@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
@@ -28,18 +27,14 @@ class Drop:
     message: str
 
 
-def of_pods(spec: PyroscopeScrapeSpec, source: ObjectRef, pods: Iterable[Pod]) -> tuple[list[Target], list[Drop]]:
-    """Targets of the pods that the object selects."""
-    targets: list[Target] = []
-    drops: list[Drop] = []
-    for pod in pods:
-        try:
-            targets.append(_target(spec, source, pod))
-        except port.PortNotFound as error:
-            drops.append(Drop(ObjectRef(pod.namespace, pod.name), "PortNotFound", str(error)))
-        except NotWanted as error:
-            drops.append(Drop(ObjectRef(pod.namespace, pod.name), error.reason, error.message))
-    return targets, drops
+def of_pod(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target | Drop:
+    """What comes of a pod that the object selects."""
+    try:
+        return _target(spec, source, pod)
+    except port.PortNotFound as error:
+        return Drop(pod.ref, "PortNotFound", str(error))
+    except NotWanted as error:
+        return Drop(pod.ref, error.reason, error.message)
 
 
 def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target:
@@ -66,7 +61,7 @@ def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target:
     )
 
 
-def of_static(spec: PyroscopeScrapeSpec, source: ObjectRef) -> tuple[list[Target], list[Drop]]:
+def of_static(spec: PyroscopeScrapeSpec, source: ObjectRef) -> tuple[tuple[Target, ...], tuple[Drop, ...]]:
     """The targets that the object names itself; dropped ones are called by their address."""
     targets: list[Target] = []
     drops: list[Drop] = []
@@ -75,7 +70,7 @@ def of_static(spec: PyroscopeScrapeSpec, source: ObjectRef) -> tuple[list[Target
             targets.append(_static(spec, source, static))
         except NotWanted as error:
             drops.append(Drop(ObjectRef(source.namespace, static.address), error.reason, error.message))
-    return targets, drops
+    return tuple(targets), tuple(drops)
 
 
 def _static(spec: PyroscopeScrapeSpec, source: ObjectRef, static: StaticTarget) -> Target:

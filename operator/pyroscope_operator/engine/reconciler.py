@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
-from pyroscope_operator.discovery.plan import ObjectPlan, Wanted, plan
+from pyroscope_operator.discovery.contests import Changes
+from pyroscope_operator.discovery.discovery import Discovery
+from pyroscope_operator.discovery.plan import ObjectPlan
+from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.engine.access import REASONS, ReferenceProblem, Resolver, references
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
@@ -22,19 +26,21 @@ from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.scrape.pool import ScrapePool
 
 _LOG = logging.getLogger(__name__)
-_GATHER_SECONDS = 0.1
-"""Events come in bursts: one computation for all that arrive within this time."""
+_GATHER_SECONDS = 0.02
+"""Events come in bursts, even small ones."""
+_APART_SECONDS = 0.1
+"""Least time from one reconcile to the next: what arrives meanwhile is dealt with together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the last reconcile decided; one value, replaced as a whole."""
+    """What was decided when an object or a Secret last changed; one value, replaced as a whole."""
 
     generations: dict[ObjectRef, int] = field(default_factory=dict)
     """Of the objects as they were read."""
     verdicts: dict[ObjectRef, Verdict] = field(default_factory=dict)
-    plans: dict[ObjectRef, ObjectPlan] = field(default_factory=dict)
-    """Of the accepted objects that are not suspended."""
+    plans: Mapping[ObjectRef, ObjectPlan] = field(default_factory=dict)
+    """Of the accepted objects that are not suspended; these follow the pods, all else is as it was decided."""
     writes: WriteDecision = field(default_factory=WriteDecision)
     forwards: dict[ObjectRef, tuple[ObjectRef, ...]] = field(default_factory=dict)
     """The writes that get the profiles of each accepted object."""
@@ -70,6 +76,14 @@ class Reconciler:
         self._book = book
         self._policy = policy
         self._metrics = metrics
+        self._discovery: Discovery | None = None
+        """In step with the pool. None: it is built anew."""
+        self._editions: tuple[int, int] | None = None
+        """Those of objects and Secrets, on which was decided."""
+        self._judged: dict[ObjectRef, Judged] = {}
+        self._judged_by: set[ObjectRef] = set()
+        """The writes that existed then."""
+        self._bugs: dict[ObjectRef, Exception] = {}
 
     async def run(self) -> None:
         """Reconcile after each change, until cancelled; then stop all loops."""
@@ -82,49 +96,86 @@ class Reconciler:
                     await self.reconcile()
                 except Exception:  # a bug must not end the task that all objects share
                     _LOG.exception("reconcile failed: scraping goes on as before")
+                await asyncio.sleep(_APART_SECONDS)
         finally:
             await self._pool.close()
 
     async def reconcile(self) -> None:
-        """Compute everything anew and bring the pool in step."""
-        judged = self.judged()  # as they are now: what comes while Secrets are read has its own turn
-        await self._secrets.ensure(_references(judged.values()) | self._writes.references())
+        """Bring the pool in step with what has changed; with everything, at first and after a failure."""
+        since, self._store.since = self._store.since, None
+        discovery, self._discovery = self._discovery, None  # not kept if anything fails
+        decision = self.decision
+        if discovery is None:
+            discovery, self._editions = Discovery(self._store.pods_in, self._policy.body_limit), None
+            stopped: Changes = dict.fromkeys(self._pool.keys())
+        else:
+            stopped = {}
+        if self._editions != (self._store.edition, self._secrets.edition):
+            decision = await self._reconsider(discovery)
         with self._metrics.reconcile_seconds.time():
-            decision = self.decide(judged)
+            for pod in self._store.take_pods():
+                discovery.see(pod, self._store.pod(pod))
+        await self._pool.sync(stopped | discovery.changes())
+        self._tell(decision, discovery.bugs())
+        self.decision, self._discovery = decision, discovery
+        if since is not None:
+            self._metrics.change_seconds.observe(time.monotonic() - since)
+
+    async def _reconsider(self, discovery: Discovery) -> Decision:
+        """Decide anew on all objects; those that are as they were cost next to nothing."""
+        edition = self._store.edition
+        judged = self._judged = self.judged()  # as they are now: what comes while Secrets are read has its own turn
+        await self._secrets.ensure(_references(judged.values()) | self._writes.references())
+        self._editions = (edition, self._secrets.edition)
+        decision = self.decide(judged, discovery)
         self._secrets.doubt(_references(_failing(judged, decision)) | self._writes.references(failing=decision.writes))
         self._writes.sync(decision.writes)
-        await self._pool.sync(scrape for mine in decision.plans.values() for scrape in mine.scrapes)
-        for ref, mine in decision.plans.items():
-            if mine.bug is not None:
-                _LOG.error("nothing of %s is scraped: a bug of the operator", ref, exc_info=mine.bug, extra={"object": str(ref)})
-        _tell(self.decision.verdicts, decision.verdicts)
-        _tell(self.decision.writes.verdicts, decision.writes.verdicts)
-        self.decision = decision
         self._book.forget(decision.verdicts.keys())
+        return decision
 
     def judged(self) -> dict[ObjectRef, Judged]:
         """Every object, with what is said of it by itself."""
-        return {ref: Judged(found, judge(found, self._policy, self._store.writes)) for ref, found in self._store.objects.items()}
+        writes = self._store.writes.keys()
+        before, self._judged_by = self._judged if self._judged_by == writes else {}, set(writes)
+        judged = {}
+        for ref, found in self._store.objects.items():
+            known = before.get(ref)
+            same = known is not None and known.found is found
+            judged[ref] = known if same and known else Judged(found, judge(found, self._policy, writes))
+        return judged
 
-    def decide(self, judged: Mapping[ObjectRef, Judged]) -> Decision:
-        """Pure but for reading pods and Secrets."""
-        verdicts, wanted = {ref: verdict for ref, (_, verdict) in judged.items()}, []
+    def decide(self, judged: Mapping[ObjectRef, Judged], discovery: Discovery) -> Decision:
+        """Pure but for reading Secrets, and for `discovery`, which is told what is wanted."""
+        verdicts: dict[ObjectRef, Verdict] = {}
+        wanted: dict[ObjectRef, Wanted] = {}
         for ref, (found, verdict) in judged.items():
+            verdicts[ref] = verdict
             if found.spec is not None and verdict.accepted:
                 try:
                     access = self._resolver.resolve(ref, found.spec, ref.namespace)
                 except ReferenceProblem as problem:
                     verdicts[ref] = Verdict(problem.reason, problem.message)
                 else:
-                    wanted.append(Wanted(ref, found.created, found.spec, access))
+                    wanted[ref] = Wanted(ref, found.created, found.spec, access)
         self._resolver.forget(judged.keys())
         generations = {ref: found.generation for ref, (found, _) in judged.items()}
-        plans = plan(wanted, self._store.pods_in, self._policy.body_limit)
-        return Decision(generations, verdicts, plans, self._writes.decide(), self._forwards(wanted))
+        with self._metrics.reconcile_seconds.time():
+            discovery.want(wanted)
+        return Decision(generations, verdicts, discovery, self._writes.decide(), self._forwards(wanted.values()))
 
-    def _forwards(self, wanted: Sequence[Wanted]) -> dict[ObjectRef, tuple[ObjectRef, ...]]:
+    def _forwards(self, wanted: Iterable[Wanted]) -> dict[ObjectRef, tuple[ObjectRef, ...]]:
         default = (self._policy.default_write,) if self._policy.default_write else ()
         return {one.ref: one.spec.writes(one.ref.namespace) or default for one in wanted}
+
+    def _tell(self, decision: Decision, bugs: dict[ObjectRef, Exception]) -> None:
+        """Log what is new of what goes wrong."""
+        for ref, bug in bugs.items():
+            if self._bugs.get(ref) is not bug:
+                _LOG.error("nothing of %s is scraped: a bug of the operator", ref, exc_info=bug, extra={"object": str(ref)})
+        self._bugs = bugs
+        if decision is not self.decision:
+            _tell(self.decision.verdicts, decision.verdicts)
+            _tell(self.decision.writes.verdicts, decision.writes.verdicts)
 
 
 def _tell(before: Mapping[ObjectRef, Verdict], now: Mapping[ObjectRef, Verdict]) -> None:

@@ -85,6 +85,8 @@ class Secrets:
         self, changed: asyncio.Event, metrics: Metrics, *, period: float = PERIOD, jitter: Callable[[], float] = random.random
     ) -> None:
         """`changed` is set when anything is different from what `lookup` said before; `period` in seconds."""
+        self.edition = 0
+        """Another one for each change of what `lookup` says."""
         self._changed = changed
         self._metrics = metrics
         self._period = period
@@ -300,6 +302,7 @@ class Secrets:
         if entry.reads:
             self._metrics.secret_changes.inc()
         entry.data, entry.problem, entry.size = data, problem, size
+        self.edition += 1
         self._count()
         if not entry.awaited:
             self._changed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -72,13 +73,18 @@ TYPES: Mapping[Kind, type[ScrapeObject | WriteObject]] = {SCRAPE: ScrapeObject, 
 
 
 class Store:
-    """Objects and pods. `changed` is set whenever something that matters is different."""
+    """Objects and pods, and what is new of them. `changed` is set whenever something that matters is different."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.objects: dict[ObjectRef, ScrapeObject] = {}
         self.writes: dict[ObjectRef, WriteObject] = {}
         self.changed = asyncio.Event()
+        self.edition = 0
+        """Another one for each change of an object."""
+        self.since: float | None = None
+        """Time of the oldest change of a pod or an object that nobody has acted upon, by the monotonic clock."""
         self._pods: dict[str, dict[str, Pod]] = {}
+        self._new_pods: set[ObjectRef] = set()
         self._metrics = metrics
 
     def of_kind(self, kind: Kind) -> Mapping[ObjectRef, ScrapeObject | WriteObject]:
@@ -94,20 +100,21 @@ class Store:
             self.objects[found.ref] = found
         else:
             self.writes[found.ref] = found
-        self._touch()
+        self._new_object()
 
     def remove_object(self, ref: ObjectRef, uid: str | None = None, kind: Kind = SCRAPE) -> None:
         """Forget an object; with `uid`, only if it is still that one."""
         found = self.of_kind(kind).get(ref)
         if found is not None and uid in {None, found.uid}:
             (self.objects if kind is SCRAPE else self.writes).pop(ref)
-            self._touch()
+            self._new_object()
 
     def put_pod(self, pod: Pod) -> None:
         namespace = self._pods.setdefault(pod.namespace, {})
         if namespace.get(pod.name) != pod:
+            self._metrics.pods.inc(pod.name not in namespace)
             namespace[pod.name] = pod
-            self._touch()
+            self._new_pod(pod.ref)
 
     def remove_pod(self, ref: ObjectRef, uid: str | None = None) -> None:
         """Forget a pod; with `uid`, only if it is still that one."""
@@ -117,7 +124,16 @@ class Store:
             del namespace[ref.name]
             if not namespace:
                 del self._pods[ref.namespace]
-            self._touch()
+            self._metrics.pods.dec()
+            self._new_pod(ref)
+
+    def pod(self, ref: ObjectRef) -> Pod | None:
+        return self._pods.get(ref.namespace, {}).get(ref.name)
+
+    def take_pods(self) -> set[ObjectRef]:
+        """The pods that came, changed or went since this was last asked for."""
+        taken, self._new_pods = self._new_pods, set()
+        return taken
 
     def pods_in(self, namespaces: frozenset[str] | None) -> Iterator[Pod]:
         """The pods of these namespaces; all pods for None."""
@@ -131,8 +147,16 @@ class Store:
     def object_uids(self, kind: Kind = SCRAPE) -> dict[ObjectRef, str]:
         return {ref: found.uid for ref, found in self.of_kind(kind).items()}
 
-    def _touch(self) -> None:
+    def _new_object(self) -> None:
+        self.edition += 1
         for kind in KINDS:
             self._metrics.objects.labels(kind.name).set(len(self.of_kind(kind)))
-        self._metrics.pods.set(sum(map(len, self._pods.values())))
+        self._touch()
+
+    def _new_pod(self, ref: ObjectRef) -> None:
+        self._new_pods.add(ref)
+        self._touch()
+
+    def _touch(self) -> None:
+        self.since = time.monotonic() if self.since is None else self.since
         self.changed.set()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pyroscope_operator.model.target import Scrape
@@ -30,37 +31,52 @@ class ScrapePool:
         self._context = context
         self._ticker = Ticker(context.clock, context.metrics.scrape_lateness.observe)
         self._loops: dict[str, ScrapeLoop] = {}
+        self._targets: Counter[str] = Counter()
+        """Loops by target."""
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def sync(self, scrapes: Iterable[Scrape]) -> None:
-        """Make the loops those of `scrapes`, compared by key.
+    def keys(self) -> Collection[str]:
+        """The keys of the scrapes that have a loop."""
+        return self._loops.keys()
+
+    async def sync(self, changes: Mapping[str, Scrape | None]) -> None:
+        """Have the loops of these scrapes, by key, and for None no more; all others stay as they are.
 
         An unchanged scrape keeps its loop untouched, a changed one keeps its loop, its
         phase and its delta state.  Loops that are no longer wanted have ended before
         new ones begin: two CPU profiles of one process must not meet.
         """
-        wanted = {scrape.key: scrape for scrape in scrapes}
-        await self._stop([key for key in self._loops if key not in wanted])
-        for key, scrape in wanted.items():
+        await self._stop([key for key, scrape in changes.items() if scrape is None and key in self._loops])
+        for key, scrape in changes.items():
             loop = self._loops.get(key)
+            if scrape is None:
+                continue
             if loop is None:
                 self._start(key, scrape)
             elif loop.scraper.scrape != scrape:
                 loop.update(scrape)
         self._context.metrics.scrape_loops.set(len(self._loops))
-        self._context.metrics.targets.set(len({scrape.target.key for scrape in wanted.values()}))
+        self._context.metrics.targets.set(len(self._targets))
 
     def _start(self, key: str, scrape: Scrape) -> None:
         loop = self._loops[key] = ScrapeLoop(Scraper(scrape, self._context), self._ticker)
+        self._targets[scrape.target.key] += 1
         loop.start()
 
     async def _stop(self, keys: list[str]) -> None:
         for key in keys:
-            if task := self._loops.pop(key).stop():
+            loop = self._loops.pop(key)
+            self._uncount(loop.scraper.scrape.target.key)
+            if task := loop.stop():
                 self._ending.add(task)
                 task.add_done_callback(self._ending.discard)
         if self._ending:  # also those of a stop that was cancelled
             await asyncio.wait(self._ending)
+
+    def _uncount(self, target: str) -> None:
+        self._targets[target] -= 1
+        if not self._targets[target]:
+            del self._targets[target]
 
     async def close(self) -> None:
         """Stop all loops; returns when they have ended."""

@@ -61,5 +61,5 @@ def test_quantile(part: float, wanted: int) -> None:
 
 def test_offsets_are_those_of_the_operator() -> None:
     spec = PyroscopeScrapeSpec.model_validate({"staticTargets": [{"address": "127.0.0.1:6060"}]})
-    (target,) = of_static(spec, ObjectRef("somewhere", "else"))
+    ((target,), _) = of_static(spec, ObjectRef("somewhere", "else"))
     assert static_offset("127.0.0.1:6060", 15.0) == target.offset(15.0)

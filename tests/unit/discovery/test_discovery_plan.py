@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 from builders import MIB, container, only, pod, pods_in, types, wanted
+from oracle import plan
 
-from pyroscope_operator.discovery.plan import ObjectPlan, Wanted, plan
+from pyroscope_operator.discovery.discovery import Discovery
+from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod, Port
+from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.errors import SpecError
 from pyroscope_operator.model.ref import ObjectRef
 
@@ -19,7 +22,17 @@ FIXED: dict[str, Any] = {"staticTargets": [{"address": "10.0.0.1:6060"}]}
 
 
 def decide(objects: list[Wanted], pods: list[Pod] | None = None) -> dict[ObjectRef, ObjectPlan]:
-    return plan(objects, pods_in([pod()] if pods is None else pods), MIB)
+    """What the objects lead to; everything at once says the same."""
+    found = pods_in([pod()] if pods is None else pods)
+    discovery = Discovery(found, MIB)
+    discovery.want({one.ref: one for one in objects})
+    plans = dict(discovery)
+    whole = plan(objects, found, MIB)
+    assert plans.keys() == whole.keys()
+    assert all(mine == whole[ref] for ref, mine in plans.items() if mine.bug is None)
+    wanted_now = {key: scrape for key, scrape in discovery.changes().items() if scrape}
+    assert wanted_now == {scrape.key: scrape for mine in whole.values() for scrape in mine.scrapes}
+    return plans
 
 
 def custom(*paths: str) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from builders import MIB, only, pod, pods_in, wanted
+from oracle import plan
 
-from pyroscope_operator.discovery.plan import plan
 from pyroscope_operator.model.target import Scrape
 
 CUSTOM = {"enabled": True, "path": "/mine"}

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from builders import CONTAINER_ID, container, pod, spec
 
+from pyroscope_operator.discovery import targets
 from pyroscope_operator.discovery.pod import Pod, Port
 from pyroscope_operator.discovery.series import host_port, sanitize_meta
-from pyroscope_operator.discovery.targets import of_pods, of_static
+from pyroscope_operator.discovery.targets import Drop, of_static
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import STATIC, Target
 
@@ -17,9 +18,9 @@ ANNOTATED = {"pyroscope.io/service_name": "annotated"}
 
 
 def of_pod(found: Pod, source: ObjectRef = SOURCE, **fields: Any) -> Target:
-    targets, drops = of_pods(spec(**fields), source, [found])
-    assert drops == []
-    return targets[0]
+    target = targets.of_pod(spec(**fields), source, found)
+    assert isinstance(target, Target)
+    return target
 
 
 def static(labels: dict[str, str], source: ObjectRef = SOURCE, **fields: Any) -> Target:
@@ -265,18 +266,17 @@ def test_a_static_target() -> None:
 @pytest.mark.parametrize("phase", ["Running", "Pending", "Succeeded", "Failed", "Unknown"])
 @pytest.mark.parametrize("filter_running", [True, False])
 def test_which_pods_are_alive(filter_running: bool, phase: str, ip: str) -> None:
-    targets, drops = of_pods(spec(filterRunning=filter_running), SOURCE, [pod(phase=phase, ip=ip)])
+    found = targets.of_pod(spec(filterRunning=filter_running), SOURCE, pod(phase=phase, ip=ip))
     alive = bool(ip) and (phase == "Running" or (phase == "Pending" and not filter_running))
-    assert len(targets) == alive
-    if not alive:
-        (drop,) = drops
+    assert isinstance(found, Target) == alive
+    if isinstance(found, Drop):
+        drop = found
         assert (drop.pod, drop.reason) == (ObjectRef("shop", "web-0"), "NotRunning")
         assert phase in drop.message
 
 
-def test_a_pod_without_the_port_is_dropped_and_the_others_are_not() -> None:
-    pods = [pod("a"), pod("b", "shop", container("app", 1, 2)), pod("c")]
-    targets, drops = of_pods(spec(), SOURCE, pods)
-    assert [target.pod for target in targets] == ["a", "c"]
-    assert [(drop.pod.name, drop.reason) for drop in drops] == [("b", "PortNotFound")]
-    assert "set spec.port" in drops[0].message
+def test_a_pod_without_the_port_is_dropped() -> None:
+    drop = targets.of_pod(spec(), SOURCE, pod("b", "shop", container("app", 1, 2)))
+    assert isinstance(drop, Drop)
+    assert (drop.pod.name, drop.reason) == ("b", "PortNotFound")
+    assert "set spec.port" in drop.message

@@ -7,7 +7,8 @@ from typing import Any
 
 from builders import EPOCH, pod, request, scrape, target
 
-from pyroscope_operator.discovery.plan import Duplicate, ObjectPlan
+from pyroscope_operator.discovery.claim import Duplicate
+from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.discovery.targets import Drop
 from pyroscope_operator.engine.conditions import Observation

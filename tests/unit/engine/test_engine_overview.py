@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from builders import EPOCH, MIB, container, manifest, only, pod
 from write_builder import writes
 
+from pyroscope_operator.discovery.contests import Changes
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.overview import overview
-from pyroscope_operator.engine.reconciler import Decision, Reconciler
+from pyroscope_operator.engine.reconciler import Reconciler
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
@@ -37,11 +39,16 @@ class FakePool:
     """Loops in given states, by profile type."""
 
     health: dict[str, Health]
-    decision: Decision = field(default_factory=Decision)
+    changes: Changes = field(default_factory=dict)
+
+    def keys(self) -> Collection[str]:
+        return ()
+
+    async def sync(self, changes: Changes) -> None:
+        self.changes = changes
 
     def states(self) -> dict[str, LoopState]:
-        scrapes = [scrape for plan in self.decision.plans.values() for scrape in plan.scrapes]
-        return {s.key: LoopState(s, self.health[s.profile.type], EPOCH + 30) for s in scrapes}
+        return {s.key: LoopState(s, self.health[s.profile.type], EPOCH + 30) for s in self.changes.values() if s}
 
 
 @dataclass
@@ -49,6 +56,10 @@ class FakeFanout:
     given: tuple[WriterSnapshot, ...] = ()
 
     renew = None
+
+    def sync(self, endpoints: object) -> None: ...
+
+    def forget(self, keep: object) -> None: ...
 
     def snapshots(self) -> tuple[WriterSnapshot, ...]:
         return self.given
@@ -66,7 +77,7 @@ async def shown(objects: list[dict[str, Any]], health: dict[str, Health], *endpo
     reconciler = Reconciler(
         store, pool, book, Policy(None, MIB), metrics, secrets=secrets, writes=writes(store, FakeFanout(), secrets)
     )
-    reconciler.decision = fake.decision = reconciler.decide(reconciler.judged())
+    await reconciler.reconcile()
     text = json.dumps(overview(Engine(store, pool, reconciler, cast("Fanout", FakeFanout(endpoints)), book, secrets)))
     read: dict[str, Any] = json.loads(text)
     return read

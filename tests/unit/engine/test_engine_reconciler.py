@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
@@ -45,11 +45,16 @@ class FakePool:
         self.closed = False
         self.during_sync: list[Pod] = []
         self.store: Store | None = None
+        self._scrapes: dict[str, Scrape] = {}
 
-    async def sync(self, scrapes: Iterable[Scrape]) -> None:
-        self.syncs.append(list(scrapes))
+    def keys(self) -> Collection[str]:
+        return self._scrapes.keys()
+
+    async def sync(self, changes: Mapping[str, Scrape | None]) -> None:
         if self.failing:
             raise RuntimeError("no loops today")
+        self._scrapes = {key: scrape for key, scrape in (self._scrapes | changes).items() if scrape is not None}
+        self.syncs.append(list(self._scrapes.values()))
         await asyncio.sleep(0)
         while self.during_sync and self.store:
             self.store.put_pod(self.during_sync.pop())
@@ -59,7 +64,7 @@ class FakePool:
 
     def states(self) -> dict[str, LoopState]:
         """Nothing was tried yet."""
-        return {scrape.key: LoopState(scrape, Health(), EPOCH) for scrape in (self.syncs[-1] if self.syncs else ())}
+        return {scrape.key: LoopState(scrape, Health(), EPOCH) for scrape in self._scrapes.values()}
 
 
 class World:
@@ -145,14 +150,15 @@ async def test_what_is_gone_ends(world: World) -> None:
 
 
 @pytest.mark.looptime
-async def test_one_reconcile_for_a_burst(world: World) -> None:
+async def test_a_burst_is_gathered(world: World) -> None:
     async with world.running():
         world.put()
         for number in range(50):
             world.store.put_pod(pod(f"web-{number}", ip=f"10.0.0.{number}"))
             await asyncio.sleep(0.001)
         await asyncio.sleep(10)
-        assert [len(scrapes) for scrapes in world.pool.syncs] == [50]
+        assert len(world.pool.syncs) == 2
+        assert len(world.pool.syncs[-1]) == 50
 
 
 @pytest.mark.looptime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 
 import httpx
@@ -24,6 +25,7 @@ from scrape_fakes import (
 )
 
 from pyroscope_operator.model.access import DIRECT, Access
+from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
 
@@ -33,6 +35,12 @@ pytestmark = pytest.mark.looptime
 def tasks() -> int:
     """Tasks besides the test's own."""
     return len(asyncio.all_tasks()) - 1
+
+
+async def sync(pool: ScrapePool, scrapes: Iterable[Scrape]) -> None:
+    """Have these scrapes and no others."""
+    changes: dict[str, Scrape | None] = dict.fromkeys(pool.keys())
+    await pool.sync(changes | {one.key: one for one in scrapes})
 
 
 def counting() -> FakeTargets:
@@ -45,14 +53,14 @@ def counting() -> FakeTargets:
 async def test_sync_starts_and_stops() -> None:
     bench, a, b = Bench(), scrape(GOROUTINE), scrape(MEMORY)
     pool = ScrapePool(bench.context)
-    await pool.sync([a, b])
+    await sync(pool, [a, b])
     assert pool.states().keys() == {a.key, b.key}
     assert len(pool._ticker._ticks) == 1
     assert (bench.value("scrape_loops"), bench.value("targets")) == (2, 1)
-    await pool.sync([b])
+    await sync(pool, [b])
     assert pool.states().keys() == {b.key}
     assert len(pool._ticker._ticks) == 1
-    await pool.sync([])
+    await sync(pool, [])
     assert (pool.states(), pool._ticker._ticks, tasks()) == ({}, {}, 0)
     assert (bench.value("scrape_loops"), bench.value("targets")) == (0, 0)
 
@@ -64,7 +72,7 @@ async def test_close_ends_all_tasks_and_requests() -> None:
 
     bench = Bench(FakeTargets(lambda _: never()))
     pool = ScrapePool(bench.context)
-    await pool.sync([scrape(GOROUTINE, target(pod_uid=f"uid-{i}"), timeout=1e5) for i in range(50)])
+    await sync(pool, [scrape(GOROUTINE, target(pod_uid=f"uid-{i}"), timeout=1e5) for i in range(50)])
     await asyncio.sleep(INTERVAL + 1)
     assert len(bench.targets.running) == 50
     await pool.close()
@@ -76,12 +84,12 @@ async def test_an_unchanged_scrape_is_not_touched() -> None:
     """Same loop object, phase and delta state, over whatever happens to others; equal values count, not identity."""
     bench = Bench(counting())
     pool = ScrapePool(bench.context)
-    await pool.sync([scrape(MEMORY)])
+    await sync(pool, [scrape(MEMORY)])
     (loop,) = pool._loops.values()
     for i in range(100):
         await asyncio.sleep(1)
-        await pool.sync([scrape(MEMORY), scrape(GOROUTINE, target(pod_uid=f"uid-{i}"))])
-    await pool.sync([scrape(MEMORY)])
+        await sync(pool, [scrape(MEMORY), scrape(GOROUTINE, target(pod_uid=f"uid-{i}"))])
+    await sync(pool, [scrape(MEMORY)])
     assert list(pool._loops.values()) == [loop]
     times = [time for time, path in zip(bench.targets.times, bench.targets.paths, strict=True) if path == MEMORY.path]
     assert [later - times[0] for later in times] == pytest.approx([i * INTERVAL for i in range(len(times))], abs=0.05)
@@ -94,11 +102,11 @@ async def test_an_unchanged_scrape_is_not_touched() -> None:
 async def test_a_changed_scrape_keeps_loop_phase_and_delta() -> None:
     bench = Bench(counting())
     pool = ScrapePool(bench.context)
-    await pool.sync([scrape(MEMORY)])
+    await sync(pool, [scrape(MEMORY)])
     (loop,) = pool._loops.values()
     await asyncio.sleep(INTERVAL)
     changed = scrape(MEMORY, target(labels=LABELS.merged({"team": "b"})))
-    await pool.sync([changed])
+    await sync(pool, [changed])
     await asyncio.sleep(INTERVAL)
     assert list(pool._loops.values()) == [loop]
     assert pool.states()[changed.key].scrape == changed
@@ -126,11 +134,11 @@ async def test_a_loop_has_ended_before_its_successor_begins() -> None:
     pool = ScrapePool(bench.context)
     old = scrape(CPU, target(container="a"))
     new = scrape(CPU, target(container="b"), interval=1.0)
-    await pool.sync([old])
+    await sync(pool, [old])
     await asyncio.sleep(old.offset + 1)
     assert running == 1
     began = asyncio.get_running_loop().time()
-    await pool.sync([new])
+    await sync(pool, [new])
     assert asyncio.get_running_loop().time() - began == pytest.approx(2, abs=0.1)
     assert running == 0
     await asyncio.sleep(5)
@@ -148,12 +156,12 @@ async def test_a_sync_that_is_cancelled_leaves_no_task_behind() -> None:
 
     bench = Bench(FakeTargets(lambda _: stubborn()))
     pool = ScrapePool(bench.context)
-    await pool.sync([scrape(CPU, interval=1.0, timeout=1e5)])
+    await sync(pool, [scrape(CPU, interval=1.0, timeout=1e5)])
     await asyncio.sleep(2)
-    sync = asyncio.create_task(pool.sync([]))
+    syncing = asyncio.create_task(sync(pool, []))
     await asyncio.sleep(1)
-    sync.cancel()
-    await asyncio.wait([sync])
+    syncing.cancel()
+    await asyncio.wait([syncing])
     await pool.close()
     assert (tasks(), bench.targets.running) == (0, [])
 
@@ -161,7 +169,7 @@ async def test_a_sync_that_is_cancelled_leaves_no_task_behind() -> None:
 async def test_states() -> None:
     bench, what = Bench(), scrape(GOROUTINE)
     pool = ScrapePool(bench.context)
-    await pool.sync([what])
+    await sync(pool, [what])
     await asyncio.sleep(0.001)
     (state,) = pool.states().values()
     assert (state.scrape, state.health.up) == (what, None)
@@ -184,11 +192,11 @@ async def test_new_credentials_keep_loop_phase_and_delta_state_and_leave_others_
     pool = ScrapePool(replace(bench.context, fetcher=Fetcher(transport)))
     old, new = (Access(authorization=f"Bearer {token}") for token in ("hunter2", "hunter3"))
     mine, other = scrape(MEMORY, access=old), scrape(MEMORY, target(pod_uid="uid-1"))
-    await pool.sync([mine, other])
+    await sync(pool, [mine, other])
     await asyncio.sleep(2 * INTERVAL)
     loops, slots = dict(pool._loops), {key: state.next_scrape for key, state in pool.states().items()}
     requests = {key: loop.scraper._request for key, loop in loops.items()}
-    await pool.sync([replace(mine, access=new), scrape(MEMORY, target(pod_uid="uid-1"))])
+    await sync(pool, [replace(mine, access=new), scrape(MEMORY, target(pod_uid="uid-1"))])
     assert pool._loops == loops
     assert {key: state.next_scrape for key, state in pool.states().items()} == slots
     assert loops[other.key].scraper._request is requests[other.key]
@@ -202,7 +210,7 @@ async def test_new_credentials_keep_loop_phase_and_delta_state_and_leave_others_
 async def test_credentials_that_are_refused_are_told_of() -> None:
     bench, told = Bench(FakeTargets(lambda _: httpx.Response(401))), []
     pool = ScrapePool(replace(bench.context, unauthorized=told.append))
-    await pool.sync([scrape(GOROUTINE)])
+    await sync(pool, [scrape(GOROUTINE)])
     await asyncio.sleep(2 * INTERVAL)
     assert told == [SHOP, SHOP]
     bench.targets.answer = lambda _: httpx.Response(403)

@@ -1,0 +1,159 @@
+"""One change at a time leads to what everything at once leads to, and the changes say what became different."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from builders import MIB, container, only, pod, wanted
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import plan
+
+from pyroscope_operator.discovery.discovery import Discovery
+from pyroscope_operator.discovery.pod import Pod, Port
+from pyroscope_operator.discovery.wanted import Wanted
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.model.target import Scrape
+
+NAMESPACES = ("shop", "other")
+CPU_PATH = "/debug/pprof/profile"
+CONFIGS = (
+    only("memory"),
+    only("memory", "processCPU"),
+    only("processCPU", custom=[{"name": "cpu2", "enabled": True, "path": CPU_PATH}]),
+    only(custom=[{"name": "cpu2", "enabled": True, "path": CPU_PATH}]),
+)
+
+
+class World:
+    """Objects and pods, what the changes made of the scrapes, and the Discovery that was told of each change."""
+
+    def __init__(self) -> None:
+        self.pods: dict[ObjectRef, Pod] = {}
+        self.objects: dict[ObjectRef, Wanted] = {}
+        self.scrapes: dict[str, Scrape] = {}
+        self.discovery = Discovery(self.pods_in, MIB)
+
+    def pods_in(self, namespaces: frozenset[str] | None) -> list[Pod]:
+        return [pod for pod in self.pods.values() if namespaces is None or pod.namespace in namespaces]
+
+    def put_pod(self, changed: Pod) -> None:
+        self.pods[changed.ref] = changed
+        self.discovery.see(changed.ref, changed)
+
+    def remove_pod(self, ref: ObjectRef) -> None:
+        self.pods.pop(ref, None)
+        self.discovery.see(ref, None)
+
+    def put_object(self, changed: Wanted) -> None:
+        self.objects[changed.ref] = changed
+        self.discovery.want(self.objects)
+
+    def remove_object(self, ref: ObjectRef) -> None:
+        self.objects.pop(ref, None)
+        self.discovery.want(self.objects)
+
+    def act(self) -> dict[str, Scrape | None]:
+        changes = self.discovery.changes()
+        self.scrapes = {key: scrape for key, scrape in (self.scrapes | changes).items() if scrape is not None}
+        return changes
+
+    def check(self) -> None:
+        expected = plan(list(self.objects.values()), self.pods_in, MIB)
+        bugs = {ref for ref, mine in expected.items() if mine.bug is not None}
+        assert self.discovery.bugs().keys() == bugs
+        assert self.discovery.keys() == expected.keys()
+        for ref in expected.keys() - bugs:
+            assert self.discovery[ref] == expected[ref]
+        assert self.scrapes == {scrape.key: scrape for mine in expected.values() for scrape in mine.scrapes}
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> Pod:
+    if draw(st.integers(0, 9)) == 0:
+        labels: Any = None  # which never happens, and which discovery can't cope with
+    else:
+        labels = {"app": draw(st.sampled_from("xy"))}
+    containers = draw(st.sampled_from([(), (container("app"),), (container("app", Port("pprof", 6060)), container("two", 6061))]))
+    return pod(
+        draw(st.sampled_from(["web-0", "web-1", "web-2"])),
+        draw(st.sampled_from(NAMESPACES)),
+        *containers,
+        uid=draw(st.sampled_from(["1", "2"])),
+        ip=draw(st.sampled_from(["10.0.0.1", "10.0.0.2", ""])),
+        ready=draw(st.booleans()),
+        labels=labels,
+        phase=draw(st.sampled_from(["Running", "Running", "Pending", "Failed"])),
+    )
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> Wanted:
+    fields: dict[str, Any] = {
+        "profilingConfig": draw(st.sampled_from(CONFIGS)),
+        "namespaceSelector": draw(st.sampled_from([{}, {"any": True}, {"matchNames": list(NAMESPACES)}])),
+        "suspend": draw(st.integers(0, 7)) == 0,
+        "interval": draw(st.sampled_from(["15s", "30s"])),
+    }
+    selector = draw(st.sampled_from([{}, {"matchLabels": {"app": "x"}}, None]))
+    if selector is not None:
+        fields["selector"] = selector
+    if selector is None or draw(st.booleans()):
+        fields["staticTargets"] = [{"address": "10.0.0.1:6060"}, {"address": "db:1"}]
+    name, namespace = draw(st.sampled_from(["a", "b", "c"])), draw(st.sampled_from(NAMESPACES))
+    return wanted(name, namespace, draw(st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"])), **fields)
+
+
+Event = Pod | Wanted | tuple[str, ObjectRef] | None
+GONE = st.tuples(
+    st.sampled_from(["pod", "object"]),
+    st.builds(ObjectRef, st.sampled_from(NAMESPACES), st.sampled_from(["web-0", "web-1", "web-2", "a", "b", "c"])),
+)
+
+
+@given(st.lists(st.one_of(pods(), objects(), GONE, st.none()), max_size=30))
+def test_as_if_computed_anew(events: list[Event]) -> None:
+    """None stands for a moment when the changes are acted upon."""
+    world = World()
+    for event in events:
+        match event:
+            case Pod():
+                world.put_pod(event)
+            case Wanted():
+                world.put_object(event)
+            case ("pod", ref):
+                world.remove_pod(ref)
+            case ("object", ref):
+                world.remove_object(ref)
+            case None:
+                world.act()
+                world.check()
+    world.act()
+    world.check()
+
+
+def test_a_change_of_one_pod_changes_its_scrapes_and_no_others() -> None:
+    world = World()
+    for number in range(50):
+        world.put_pod(pod(f"web-{number}", ip=f"10.0.0.{number}"))
+    world.put_object(wanted("a", profilingConfig=only("memory", "processCPU")))
+    world.put_object(wanted("b", "other", profilingConfig=only("memory"), namespaceSelector={"any": True}))
+    assert len(world.act()) == 100
+    world.put_pod(pod("web-7", ip="10.0.0.7", labels={"team": "x"}))
+    changed = [scrape for scrape in world.act().values() if scrape]
+    assert [(scrape.target.pod, scrape.profile.type) for scrape in changed] == [("web-7", "memory"), ("web-7", "process_cpu")]
+    world.put_pod(pod("web-7", ip="10.0.0.7", labels={"team": "x"}))
+    assert world.act() == {}
+    world.remove_pod(ObjectRef("shop", "web-7"))
+    assert list(world.act().values()) == [None, None]
+
+
+def test_a_plan_is_the_same_value_until_it_changes() -> None:
+    world = World()
+    world.put_pod(pod())
+    world.put_object(wanted("a", profilingConfig=only("memory")))
+    world.put_object(wanted("b", profilingConfig=only("memory"), selector={"matchLabels": {"app": "none"}}))
+    first, other = world.discovery[ObjectRef("shop", "a")], world.discovery[ObjectRef("shop", "b")]
+    world.put_pod(pod("web-1", ip="10.0.0.2"))
+    assert world.discovery[ObjectRef("shop", "a")] is not first
+    assert world.discovery[ObjectRef("shop", "b")] is other

@@ -1,0 +1,66 @@
+"""Everything computed at once: slow, and plain enough to be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyroscope_operator.discovery import selector, targets
+from pyroscope_operator.discovery.claim import Claim, Duplicate, claims
+from pyroscope_operator.discovery.discovery import PodsIn
+from pyroscope_operator.discovery.plan import ObjectPlan
+from pyroscope_operator.discovery.targets import Drop
+from pyroscope_operator.discovery.wanted import Wanted
+from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.model.target import Scrape
+
+
+def plan(objects: Sequence[Wanted], pods_in: PodsIn, body_limit: int) -> dict[ObjectRef, ObjectPlan]:
+    """The plan of each object that is not suspended."""
+    plans: dict[ObjectRef, ObjectPlan] = {}
+    claimed: list[Claim] = []
+    for wanted in objects:
+        if wanted.spec.suspend:
+            continue
+        try:
+            plans[wanted.ref], mine = _discover(wanted, pods_in, body_limit)
+            claimed += mine
+        except Exception as bug:
+            plans[wanted.ref] = ObjectPlan(bug=bug)
+    _settle(claimed, plans)
+    return plans
+
+
+def _discover(wanted: Wanted, pods_in: PodsIn, body_limit: int) -> tuple[ObjectPlan, list[Claim]]:
+    spec, found, mine = wanted.spec, ObjectPlan(), list[Claim]()
+    if spec.selector is not None:
+        scope = pods_in(selector.namespaces(spec, wanted.ref.namespace))
+        for pod in sorted(scope, key=lambda pod: pod.ref):
+            if selector.matches(spec.selector, pod.labels):
+                found.pods += 1
+                found.healthy_pods += pod.ready
+                match targets.of_pod(spec, wanted.ref, pod):
+                    case Drop() as drop:
+                        found.drops.append(drop)
+                    case target:
+                        found.targets.append(target)
+                        mine += claims(wanted, target, 0, body_limit)
+    static, drops = targets.of_static(spec, wanted.ref)
+    found.drops += drops
+    for number, target in enumerate(static):
+        found.targets.append(target)
+        mine += claims(wanted, target, number, body_limit)
+    return found, mine
+
+
+def _settle(claimed: list[Claim], plans: dict[ObjectRef, ObjectPlan]) -> None:
+    """The best claims first: whoever finds the same scrape taken, or the CPU profiler of the address, goes without."""
+    taken: dict[str, Scrape] = {}
+    for claim in sorted(claimed, key=lambda claim: claim.order):
+        scrape = claim.scrape
+        keys = [scrape.key] + [f"cpu {scrape.target.address}"] * scrape.profile.uses_cpu_profiler
+        winner = next((taken[key] for key in keys if key in taken), None)
+        if winner is None:
+            taken.update(dict.fromkeys(keys, scrape))
+            plans[scrape.source].scrapes.append(scrape)
+        else:
+            plans[scrape.source].duplicates.append(Duplicate(scrape, winner))
