@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from builders import container, only, pod, pods_in, spec, wanted
 
-from pyroscope_operator.discovery.plan import ObjectPlan, plan
+from pyroscope_operator.discovery.discovery import Discovery
+from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod, Port
-from pyroscope_operator.discovery.targets import Drop, of_pods, of_static
+from pyroscope_operator.discovery.targets import Drop, of_pod, of_static
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape, Target
 
@@ -24,9 +25,7 @@ def to(target: str, value: str, **more: Any) -> dict[str, Any]:
 
 
 def found(steps: list[dict[str, Any]], given: Pod | None = None, **fields: Any) -> Target | Drop:
-    targets, drops = of_pods(spec(relabelings=steps, **fields), SOURCE, [given or pod(annotations={"port": "8080"})])
-    (one,) = [*targets, *drops]
-    return one
+    return of_pod(spec(relabelings=steps, **fields), SOURCE, given or pod(annotations={"port": "8080"}))
 
 
 def target(*steps: dict[str, Any], **fields: Any) -> Target:
@@ -165,7 +164,9 @@ def test_scheme(scheme: str, expected: str | None) -> None:
 
 def planned(**fields: Any) -> ObjectPlan:
     one = wanted(**fields)
-    return plan([one], pods_in([pod(annotations={"port": "8080"})]), 1 << 20)[one.ref]
+    discovery = Discovery(pods_in([pod(annotations={"port": "8080"})]), 1 << 20)
+    discovery.want({one.ref: one})
+    return discovery[one.ref]
 
 
 def only_scrape(*steps: dict[str, Any], **fields: Any) -> Scrape:
@@ -213,10 +214,12 @@ def test_dropped_by_a_step() -> None:
 def test_work_that_is_too_much_for_one_pod_is_none_for_the_others() -> None:
     steps = [{"sourceLabels": [f"{META}pod_annotation_x"] * 30, "targetLabel": "__tmp"}]
     pods = [pod("a"), pod("b", annotations={"x": "y" * 250_000}), pod("c")]
-    targets, drops = of_pods(spec(relabelings=steps), SOURCE, pods)
-    assert [one.pod for one in targets] == ["a", "c"]
-    assert [(one.pod.name, one.reason) for one in drops] == [("b", "LimitExceeded")]
-    assert "relabelings[0]" in drops[0].message
+    a, b, c = (of_pod(spec(relabelings=steps), SOURCE, one) for one in pods)
+    assert isinstance(a, Target)
+    assert isinstance(c, Target)
+    assert isinstance(b, Drop)
+    assert (b.pod.name, b.reason) == ("b", "LimitExceeded")
+    assert "relabelings[0]" in b.message
 
 
 def test_static_targets_are_dropped_by_their_address() -> None:
@@ -229,6 +232,8 @@ def test_static_targets_are_dropped_by_their_address() -> None:
 
 def test_a_pod_that_is_not_running_is_not_relabeled() -> None:
     waiting = pod("b", "shop", container("app", Port("pprof", 6060)), phase="Pending")
-    targets, drops = of_pods(spec(relabelings=[{"action": "drop", "sourceLabels": ["pod"]}]), SOURCE, [pod("a"), waiting])
-    assert targets == []
-    assert [one.reason for one in drops] == ["Relabeled", "NotRunning"]
+    steps = [{"action": "drop", "sourceLabels": ["pod"]}]
+    assert [found(steps, one) for one in (pod("a"), waiting)] == [
+        Drop(ObjectRef("shop", "a"), "Relabeled", "dropped by relabelings[0] (drop)"),
+        Drop(ObjectRef("shop", "b"), "NotRunning", "phase Pending, an IP"),
+    ]
