@@ -190,3 +190,9 @@ class Bench:
     def value(self, name: str, **labels: str) -> float:
         """A metric, 0 if it was never touched."""
         return self.metrics.registry.get_sample_value(f"pyroscope_operator_{name}", labels) or 0.0
+
+
+async def sync(pool: ScrapePool, scrapes: Iterable[Scrape]) -> None:
+    """Have these scrapes and no others."""
+    changes: dict[str, Scrape | None] = dict.fromkeys(pool.keys())
+    await pool.sync(changes | {one.key: one for one in scrapes})

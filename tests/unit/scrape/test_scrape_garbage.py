@@ -14,7 +14,7 @@ import httpx
 import pytest
 from aiohttp import web
 from pprof_builder import ALLOCS, raw
-from scrape_fakes import GOROUTINE, MEMORY, Answer, Bench, FakeTargets, cumulative, response, scrape, snapshot, target
+from scrape_fakes import GOROUTINE, MEMORY, Answer, Bench, FakeTargets, cumulative, response, scrape, snapshot, sync, target
 from scrape_servers import at, serving
 
 from pyroscope_operator.scrape.fetch import Fetcher
@@ -107,14 +107,14 @@ async def test_no_cycles_of_what_is_given_up() -> None:
 async def test_no_cycles_of_loops() -> None:
     bench = Bench()
     pool = bench.pool()
-    await pool.sync([scrape(), scrape(MEMORY)])
+    await sync(pool, [scrape(), scrape(MEMORY)])
     assert await garbage_of(lambda: asyncio.sleep(15)) == 0
     assert len(bench.targets.requests) >= 2 * TIMES
 
     async def come_and_go() -> None:
-        await pool.sync([scrape()])
+        await sync(pool, [scrape()])
         await asyncio.sleep(20)
-        await pool.sync([])
+        await sync(pool, [])
 
     assert await garbage_of(come_and_go) == 0
     await pool.close()

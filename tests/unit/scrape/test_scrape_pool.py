@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import replace
 
 import httpx
@@ -21,11 +20,11 @@ from scrape_fakes import (
     cumulative,
     scrape,
     snapshot,
+    sync,
     target,
 )
 
 from pyroscope_operator.model.access import DIRECT, Access
-from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
 
@@ -35,12 +34,6 @@ pytestmark = pytest.mark.looptime
 def tasks() -> int:
     """Tasks besides the test's own."""
     return len(asyncio.all_tasks()) - 1
-
-
-async def sync(pool: ScrapePool, scrapes: Iterable[Scrape]) -> None:
-    """Have these scrapes and no others."""
-    changes: dict[str, Scrape | None] = dict.fromkeys(pool.keys())
-    await pool.sync(changes | {one.key: one for one in scrapes})
 
 
 def counting() -> FakeTargets:
@@ -223,7 +216,7 @@ async def test_a_scrape_that_is_stopped_before_its_first_step() -> None:
     """It holds room for its baseline, which nobody else would free."""
     bench = Bench(counting())
     pool = ScrapePool(bench.context)
-    await pool.sync([scrape(MEMORY)])
+    await sync(pool, [scrape(MEMORY)])
     await asyncio.sleep(2 * INTERVAL)
     assert bench.baselines.held
     (loop,) = pool._loops.values()
