@@ -17,7 +17,7 @@ from bench.pods import NAMESPACE, BenchPod, PodClient, put_all
 from bench.processes import Replay, Sink
 from bench.recordings import FOLDER
 from bench.say import say
-from bench.schedule import quantile
+from bench.schedule import pinned, quantile
 from bench.window import Measured, Window
 from e2e.harness.cluster import Cluster, open_cluster
 from e2e.harness.parts import Operator
@@ -110,7 +110,7 @@ def _operator(
 
 def _offset(uid: str, address: str, interval: float) -> float:
     target = Target(uid, NAMESPACE, "", "app", "http", address)
-    return target.offset(interval)
+    return pinned(target, interval)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from bench.figures import Run
 from bench.processes import Floor, Replay, Sink
 from bench.recordings import FOLDER
 from bench.say import say
-from bench.schedule import static_offset
+from bench.schedule import pinned, static
 from bench.window import Measured, Window
 from e2e.harness.parts import Operator
 from e2e.harness.wait import eventually
@@ -116,7 +116,7 @@ def _operator(stack: ExitStack, folder: Path, plan: Plan) -> Measured:
     started = time.time()
     operator = Operator(folder, "--standalone", str(file), "--pyroscope-url", sink.url, *CONNECTIONS)
     stack.callback(end, operator)
-    offsets = {host: static_offset(address, plan.interval) for host, address in addresses.items()}
+    offsets = {host: pinned(static(address), plan.interval) for host, address in addresses.items()}
     return Measured(operator, started, replay, sink, offsets, plan.interval, len(plan.profiles))
 
 
@@ -124,7 +124,7 @@ def _floor(stack: ExitStack, folder: Path, plan: Plan) -> Measured:
     replay, sink = serve(stack, folder, plan, "floor")
     # Half an interval away from the operator's slots: the same spread, and they don't wake up together.
     offsets = {
-        host: (static_offset(f"{host}:{replay.port}", plan.interval) + plan.interval / 2) % plan.interval
+        host: (static(f"{host}:{replay.port}").offset(plan.interval) + plan.interval / 2) % plan.interval
         for host in hosts(plan.targets)
     }
     started = time.time()

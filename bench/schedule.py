@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pyroscope_operator.model.target import STATIC, Target
+from pyroscope_operator.scrape.slots import Slots
 
 _EARLY = 0.25
 """Part of the interval by which an arrival may come before its slot and still be that slot's."""
@@ -38,10 +39,14 @@ class Punctuality:
     """The least; negative for one that came before its slot."""
 
 
-def static_offset(address: str, interval: float) -> float:
-    """Of the slots of a static target, `host:port`, as the operator has it."""
-    target = Target(pod_uid=STATIC, namespace="", pod="", container="", scheme="http", address=address)
-    return target.offset(interval)
+def static(address: str) -> Target:
+    """A static target, `host:port`, as far as its schedule goes."""
+    return Target(pod_uid=STATIC, namespace="", pod="", container="", scheme="http", address=address)
+
+
+def pinned(target: Target, interval: float) -> float:
+    """Where slot 0 of a target begins, as the operator has it. `interval` is a multiple of the operator's ticks."""
+    return Slots(interval, target.offset(interval)).start_of(0)
 
 
 def punctuality(series: Iterable[Series], begin: float, end: float) -> Punctuality:

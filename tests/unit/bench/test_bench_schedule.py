@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench.schedule import Series, punctuality, quantile, static_offset
+from bench.schedule import Series, pinned, punctuality, quantile, static
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 from pyroscope_operator.discovery.targets import of_static
 from pyroscope_operator.model.ref import ObjectRef
+from pyroscope_operator.scrape.slots import Slots
 
 
 def _series(*at: float, offset: float = 3.0) -> Series:
@@ -62,4 +63,7 @@ def test_quantile(part: float, wanted: int) -> None:
 def test_offsets_are_those_of_the_operator() -> None:
     spec = PyroscopeScrapeSpec.model_validate({"staticTargets": [{"address": "127.0.0.1:6060"}]})
     ((target,), _) = of_static(spec, ObjectRef("somewhere", "else"))
-    assert static_offset("127.0.0.1:6060", 15.0) == target.offset(15.0)
+    assert pinned(static("127.0.0.1:6060"), 15.0) == Slots(15.0, target.offset(15.0)).start_of(0)
+    slots = Slots(15.0, target.offset(15.0))
+    slot = slots.after(1_800_000_000.0)
+    assert slots.start_of(slot) == pinned(target, 15.0) + 15.0 * slot
