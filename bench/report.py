@@ -15,9 +15,9 @@ _INTRO = """\
 What the operator costs, beside the *floor*: the least that a scraper in Go does, without taking any difference
 (e2e/testbed/cmd/floor: a goroutine for each scrape, net/http, pooled gunzip and gzip of klauspost for memory, mutex and
 block, one push request for each profile). Both have the same targets, interval and time, each a target server
-and a sink of its own; the floor's slots are half an interval away, and not gathered in ticks of 50 ms. The targets replay what
-a real kube-apiserver, etcd and the demo app of the testbed have answered, byte for byte, and grow with each request. Everything runs on
-the loopback of one machine, together with what else it has to do."""
+and a sink of its own; the floor's slots are half an interval away, and not gathered in ticks of 50 ms. The targets
+replay what a real kube-apiserver, etcd and the demo app of the testbed have answered, byte for byte, and grow with each
+request. Everything runs on the loopback of one machine, together with what else it has to do."""
 _MIX = """\
 process_cpu, memory, mutex, block and goroutine of a kube-apiserver, every {interval:g} s{delay}. CPU-s per 1,000 scrapes of
 operator, floor, and, beside the operator, its target server and sink; a scrape is a request that has arrived at the target
