@@ -642,68 +642,6 @@ INVALID = [
 ]
 
 MODEL_ONLY = [
-    bad(
-        "labelmap to what is no label",
-        "spec.relabelings[0].replacement",
-        "must be a label name, in which",
-        relabelings=[{"action": "labelmap", "replacement": "a-$1"}],
-    ),
-    bad(
-        "uppercase with replacement",
-        "spec.relabelings[0].replacement",
-        "has no meaning for",
-        relabelings=[{"action": "uppercase", "targetLabel": "a", "replacement": "x"}],
-    ),
-    bad(
-        "dropequal with regex",
-        "spec.relabelings[0].action",
-        "take sourceLabels and targetLabel only",
-        relabelings=[{"action": "dropequal", "targetLabel": "a", "regex": "x"}],
-    ),
-    bad(
-        "labeldrop with separator",
-        "spec.relabelings[0].action",
-        "take regex only",
-        relabelings=[{"action": "labeldrop", "regex": "x", "separator": ","}],
-    ),
-    bad(
-        "labelkeep with sources",
-        "spec.relabelings[0].action",
-        "take regex only",
-        relabelings=[{"action": "LabelKeep", "sourceLabels": ["a"]}],
-    ),
-    schema("target limit of zero", "spec.targetLimit", "at least 1", "greater than or equal to 1", targetLimit=0),
-    schema(
-        "label limit that is no number", "spec.labelLimit", "must be a whole number", "must be of type integer", labelLimit="5"
-    ),
-    bad("body size without unit", "spec.bodySizeLimit", "size such as", bodySizeLimit="100"),
-    bad("body size with something in front", "spec.bodySizeLimit", "size such as", bodySizeLimit="x5MB"),
-    bad("sampling of nothing", "spec.sampling", "exactly one of percent and maxTargets", sampling={}),
-    bad("sampling twice", "spec.sampling", "exactly one of percent and maxTargets", sampling={"percent": 5, "maxTargets": 5}),
-    schema("sampling 0 percent", "spec.sampling.percent", "at least 1", "greater than or equal to 1", sampling={"percent": 0}),
-    schema(
-        "sampling 101 percent", "spec.sampling.percent", "at most 100", "less than or equal to 100", sampling={"percent": 101}
-    ),
-    schema(
-        "sampling a fraction",
-        "spec.sampling.percent",
-        "must be a whole number",
-        "must be of type integer",
-        sampling={"percent": 0.5},
-    ),
-    schema("forwarded twice to the same", "spec.forwardTo[1]", "same name", DUPLICATE, forwardTo=[{"name": "a"}, {"name": "a"}]),
-    schema("forwarded without a name", "spec.forwardTo[0].name", "is required", REQUIRED, forwardTo=[{}]),
-    schema(
-        "clustering of another kind",
-        "spec.clustering",
-        "must be an object with fields",
-        "must be of type object",
-        clustering=True,
-    ),
-    schema("list with a null", "spec.podTargetLabels[0]", "must be a string", "must be of type string", podTargetLabels=[None]),
-]
-
-MODEL_ONLY = [
     model_only(
         "relabeling by a regex that is none",
         "spec.relabelings[1].regex",

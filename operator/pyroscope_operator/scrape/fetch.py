@@ -1,6 +1,6 @@
 """One HTTP request to a target, bounded in time and size.
 
-httpx's interface over the aiohttp transport, called directly: a scrape needs none of
+httpx's interface over the transports of `transport/`, called directly: a scrape needs none of
 what httpx's client adds, and it costs more than the request (docs/design.md).
 """
 
@@ -192,7 +192,7 @@ async def _read(stream: AsyncIterable[bytes], limit: int, claim: Claim) -> bytes
 
 def _translated(error: Exception) -> FetchError:
     """What went wrong, in the words of our error tree."""
-    source = error.__cause__ or error  # httpx's errors wrap aiohttp's, which say more
+    source = error.__cause__ or error  # what httpx's errors wrap says more
     match source:
         case aiohttp.ClientConnectorError():
             return FetchError("ConnectFailed", f"cannot connect: {cause(source)}")
