@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pyroscope_operator.discovery import selector, targets
 from pyroscope_operator.discovery.claim import Claim, Duplicate, claims
 from pyroscope_operator.discovery.discovery import PodsIn
 from pyroscope_operator.discovery.plan import ObjectPlan
-from pyroscope_operator.discovery.targets import Drop
+from pyroscope_operator.discovery.targets import Found
 from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape
@@ -38,18 +38,16 @@ def _discover(wanted: Wanted, pods_in: PodsIn, body_limit: int) -> tuple[ObjectP
             if selector.matches(spec.selector, pod.labels):
                 found.pods += 1
                 found.healthy_pods += pod.ready
-                match targets.of_pod(spec, wanted.ref, pod):
-                    case Drop() as drop:
-                        found.drops.append(drop)
-                    case target:
-                        found.targets.append(target)
-                        mine += claims(wanted, target, 0, body_limit)
-    static, drops = targets.of_static(spec, wanted.ref)
-    found.drops += drops
-    for number, target in enumerate(static):
-        found.targets.append(target)
-        mine += claims(wanted, target, number, body_limit)
+                mine += _take(targets.of_pod(spec, wanted.ref, pod), found, wanted, body_limit)
+    mine += _take(targets.of_static(spec, wanted.ref), found, wanted, body_limit)
     return found, mine
+
+
+def _take(seen: Found, plan: ObjectPlan, wanted: Wanted, body_limit: int) -> Iterator[Claim]:
+    plan.drops += seen.drops
+    plan.targets += seen.targets
+    for number, target in enumerate(seen.targets):
+        yield from claims(wanted, target, number, body_limit)
 
 
 def _settle(claimed: list[Claim], plans: dict[ObjectRef, ObjectPlan]) -> None:

@@ -44,7 +44,7 @@ def claims(wanted: Wanted, target: Target, number: int, body_limit: int) -> Iter
     """
     spec, static = wanted.spec, target.pod_uid == STATIC
     rank = (target.namespace != wanted.ref.namespace, wanted.created, wanted.ref, static, target.namespace, target.pod, number)
-    for place, profile in enumerate(spec.profiles(target.path_prefix)):
+    for place, profile in enumerate(target.profiles):
         scrape = Scrape(
             source=wanted.ref,
             target=target,

@@ -10,10 +10,11 @@ from pyroscope_operator.discovery.claim import Claim, Duplicate, claims
 from pyroscope_operator.discovery.contests import Contests
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod
-from pyroscope_operator.discovery.targets import Drop
+from pyroscope_operator.discovery.targets import Found
 from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.model.ref import ObjectRef
-from pyroscope_operator.model.target import Target
+
+_NOTHING = Found()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,7 @@ class _Place:
     """A selected pod, or the static targets, and what comes of it."""
 
     ready: bool = False
-    targets: tuple[Target, ...] = ()
-    drops: tuple[Drop, ...] = ()
+    found: Found = _NOTHING
     claims: tuple[Claim, ...] = ()
     bug: Exception | None = None
 
@@ -43,7 +43,7 @@ class Finding:
         self._static = _Place()
         contests.touched.add(wanted.ref)
         try:
-            self._static = self._place(False, *targets.of_static(wanted.spec, wanted.ref))
+            self._static = self._place(False, targets.of_static(wanted.spec, wanted.ref))
         except Exception as bug:  # on one object: it must not end scraping for all
             self._bugs[None] = bug
         self._enter(self._static)
@@ -79,8 +79,8 @@ class Finding:
         pods = [place for _, place in sorted(self._places.items())]
         found = ObjectPlan(len(pods), sum(place.ready for place in pods))
         for place in (*pods, self._static):
-            found.targets += place.targets
-            found.drops += place.drops
+            found.targets += place.found.targets
+            found.drops += place.found.drops
         mine = chain.from_iterable(place.claims for place in self._all())
         for claim in sorted(mine, key=lambda claim: claim.order):
             winner = self._contests.winner(claim)
@@ -97,18 +97,15 @@ class Finding:
             if spec.selector is None or not selector.matches(spec.selector, pod.labels):
                 return None
             found = targets.of_pod(spec, self.wanted.ref, pod)
-            if isinstance(found, Drop):
-                dropped = _Place(pod.ready, drops=(found,))
-                return known if known == dropped else dropped
-            if known and known.targets == (found,):  # the same values again, which loops and contests hold already
-                return known
-            return self._place(pod.ready, (found,))
+            if known and (known.found, known.ready) == (found, pod.ready):
+                return known  # the same values again, which loops and contests hold already
+            return self._place(pod.ready, found)
         except Exception as bug:  # on one object: it must not end scraping for all
             return _Place(bug=bug)
 
-    def _place(self, ready: bool, found: tuple[Target, ...], drops: tuple[Drop, ...] = ()) -> _Place:
-        mine = (claims(self.wanted, target, number, self._body_limit) for number, target in enumerate(found))
-        return _Place(ready, found, drops, tuple(chain.from_iterable(mine)))
+    def _place(self, ready: bool, found: Found) -> _Place:
+        mine = (claims(self.wanted, target, number, self._body_limit) for number, target in enumerate(found.targets))
+        return _Place(ready, found, tuple(chain.from_iterable(mine)))
 
     def _put(self, pod: ObjectRef, after: _Place | None) -> None:
         before = self._places.get(pod)

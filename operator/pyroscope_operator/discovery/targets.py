@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 from pyroscope_operator.api.target import StaticTarget
@@ -11,11 +12,14 @@ from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.discovery.relabeled import ADDRESS, PARAM, PREFIX, SCHEME, NotWanted, relabeled
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
-from pyroscope_operator.model.target import STATIC, Target
+from pyroscope_operator.model.target import STATIC, ProfileRequest, Target
 
 _RUNNING = frozenset({"Running"})
 _LIVING = _RUNNING | {"Pending"}
 """Finished pods keep their IP for a while, which may be another pod's by now."""
+
+_SHARED = 1024
+"""Lists of profiles that are kept for the next target that is asked for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,22 @@ class Drop:
     message: str
 
 
-def of_pod(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target | Drop:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What comes of a pod, or of the targets that an object names itself."""
+
+    targets: tuple[Target, ...] = ()
+    drops: tuple[Drop, ...] = ()
+
+
+def of_pod(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Found:
     """What comes of a pod that the object selects."""
     try:
-        return _target(spec, source, pod)
+        return Found((_target(spec, source, pod),))
     except port.PortNotFound as error:
-        return Drop(pod.ref, "PortNotFound", str(error))
+        return Found(drops=(Drop(pod.ref, "PortNotFound", str(error)),))
     except NotWanted as error:
-        return Drop(pod.ref, error.reason, error.message)
+        return Found(drops=(Drop(pod.ref, error.reason, error.message),))
 
 
 def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target:
@@ -55,13 +67,13 @@ def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target:
         container_id=endpoint.container.id,
         healthy=pod.ready,
         params=made.params,
-        path_prefix=made.path_prefix,
+        profiles=_profiles(spec, made.path_prefix),
         labels=series.finished(discovered, made.labels, made.address, pod.namespace, job),
         discovered=Labels(discovered),
     )
 
 
-def of_static(spec: PyroscopeScrapeSpec, source: ObjectRef) -> tuple[tuple[Target, ...], tuple[Drop, ...]]:
+def of_static(spec: PyroscopeScrapeSpec, source: ObjectRef) -> Found:
     """The targets that the object names itself; dropped ones are called by their address."""
     targets: list[Target] = []
     drops: list[Drop] = []
@@ -70,7 +82,7 @@ def of_static(spec: PyroscopeScrapeSpec, source: ObjectRef) -> tuple[tuple[Targe
             targets.append(_static(spec, source, static))
         except NotWanted as error:
             drops.append(Drop(ObjectRef(source.namespace, static.address), error.reason, error.message))
-    return tuple(targets), tuple(drops)
+    return Found(tuple(targets), tuple(drops))
 
 
 def _static(spec: PyroscopeScrapeSpec, source: ObjectRef, static: StaticTarget) -> Target:
@@ -86,10 +98,19 @@ def _static(spec: PyroscopeScrapeSpec, source: ObjectRef, static: StaticTarget) 
         scheme=made.scheme,
         address=made.address,
         params=made.params,
-        path_prefix=made.path_prefix,
+        profiles=_profiles(spec, made.path_prefix),
         labels=series.finished(discovered, made.labels, made.address, source.namespace, job),
         discovered=Labels(discovered),
     )
+
+
+def _profiles(spec: PyroscopeScrapeSpec, path_prefix: str | None) -> tuple[ProfileRequest, ...]:
+    return _shared(spec.profiles(path_prefix))
+
+
+@lru_cache(_SHARED)
+def _shared(profiles: tuple[ProfileRequest, ...]) -> tuple[ProfileRequest, ...]:
+    return profiles
 
 
 def _internal(spec: PyroscopeScrapeSpec, address: str) -> dict[str, str]:

@@ -47,8 +47,8 @@ class Target:
     """Whether the pod says it is ready; static targets always are."""
     params: Params = ()
     """Query parameters of requests to it."""
-    path_prefix: str | None = None
-    """Stands before the paths of its profiles in the place of the object's own prefix; None: that one."""
+    profiles: tuple[ProfileRequest, ...] = ()
+    """What is asked of it."""
     labels: Labels = field(default_factory=Labels)
     """Labels of its series, all but `__name__`."""
     discovered: Labels = field(default_factory=Labels)

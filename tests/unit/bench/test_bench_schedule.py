@@ -62,7 +62,7 @@ def test_quantile(part: float, wanted: int) -> None:
 
 def test_offsets_are_those_of_the_operator() -> None:
     spec = PyroscopeScrapeSpec.model_validate({"staticTargets": [{"address": "127.0.0.1:6060"}]})
-    ((target,), _) = of_static(spec, ObjectRef("somewhere", "else"))
+    (target,) = of_static(spec, ObjectRef("somewhere", "else")).targets
     assert pinned(static("127.0.0.1:6060"), 15.0) == Slots(15.0, target.offset(15.0)).start_of(0)
     slots = Slots(15.0, target.offset(15.0))
     slot = slots.after(1_800_000_000.0)

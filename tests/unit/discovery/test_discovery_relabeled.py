@@ -10,7 +10,7 @@ from builders import container, only, pod, pods_in, spec, wanted
 from pyroscope_operator.discovery.discovery import Discovery
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod, Port
-from pyroscope_operator.discovery.targets import Drop, of_pod, of_static
+from pyroscope_operator.discovery.targets import Drop, Found, of_pod, of_static
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape, Target
 
@@ -24,19 +24,17 @@ def to(target: str, value: str, **more: Any) -> dict[str, Any]:
     return {"targetLabel": target, "replacement": value, **more}
 
 
-def found(steps: list[dict[str, Any]], given: Pod | None = None, **fields: Any) -> Target | Drop:
+def found(steps: list[dict[str, Any]], given: Pod | None = None, **fields: Any) -> Found:
     return of_pod(spec(relabelings=steps, **fields), SOURCE, given or pod(annotations={"port": "8080"}))
 
 
 def target(*steps: dict[str, Any], **fields: Any) -> Target:
-    made = found(list(steps), **fields)
-    assert isinstance(made, Target), made
+    (made,) = found(list(steps), **fields).targets
     return made
 
 
 def drop(*steps: dict[str, Any], **fields: Any) -> Drop:
-    made = found(list(steps), **fields)
-    assert isinstance(made, Drop), made
+    (made,) = found(list(steps), **fields).drops
     return made
 
 
@@ -92,7 +90,7 @@ def test_steps_see_pod_target_labels_and_what_static_targets_are_given() -> None
     assert labels(copy, given=pod(labels={"team": "a"}), podTargetLabels=["team"])["owner"] == "a"
     static = [{"address": "db:6060", "labels": {"team": "a", "__hidden": "b", "namespace": "forged"}}]
     hidden = {"sourceLabels": ["__hidden", "namespace"], "targetLabel": "seen"}
-    (made,), _ = of_static(spec(staticTargets=static, relabelings=[copy, hidden]), SOURCE)
+    (made,) = of_static(spec(staticTargets=static, relabelings=[copy, hidden]), SOURCE).targets
     assert dict(made.labels) == {
         "instance": "db:6060",
         "job": "shop/checkout",
@@ -215,11 +213,10 @@ def test_work_that_is_too_much_for_one_pod_is_none_for_the_others() -> None:
     steps = [{"sourceLabels": [f"{META}pod_annotation_x"] * 30, "targetLabel": "__tmp"}]
     pods = [pod("a"), pod("b", annotations={"x": "y" * 250_000}), pod("c")]
     a, b, c = (of_pod(spec(relabelings=steps), SOURCE, one) for one in pods)
-    assert isinstance(a, Target)
-    assert isinstance(c, Target)
-    assert isinstance(b, Drop)
-    assert (b.pod.name, b.reason) == ("b", "LimitExceeded")
-    assert "relabelings[0]" in b.message
+    assert [len(one.targets) for one in (a, b, c)] == [1, 0, 1]
+    (dropped,) = b.drops
+    assert (dropped.pod.name, dropped.reason) == ("b", "LimitExceeded")
+    assert "relabelings[0]" in dropped.message
 
 
 def test_static_targets_are_dropped_by_their_address() -> None:
@@ -233,7 +230,7 @@ def test_static_targets_are_dropped_by_their_address() -> None:
 def test_a_pod_that_is_not_running_is_not_relabeled() -> None:
     waiting = pod("b", "shop", container("app", Port("pprof", 6060)), phase="Pending")
     steps = [{"action": "drop", "sourceLabels": ["pod"]}]
-    assert [found(steps, one) for one in (pod("a"), waiting)] == [
-        Drop(ObjectRef("shop", "a"), "Relabeled", "dropped by relabelings[0] (drop)"),
-        Drop(ObjectRef("shop", "b"), "NotRunning", "phase Pending, an IP"),
+    assert [found(steps, one).drops for one in (pod("a"), waiting)] == [
+        (Drop(ObjectRef("shop", "a"), "Relabeled", "dropped by relabelings[0] (drop)"),),
+        (Drop(ObjectRef("shop", "b"), "NotRunning", "phase Pending, an IP"),),
     ]

@@ -8,7 +8,7 @@ from builders import CONTAINER_ID, container, pod, spec
 from pyroscope_operator.discovery import targets
 from pyroscope_operator.discovery.pod import Pod, Port
 from pyroscope_operator.discovery.series import host_port, sanitize_meta
-from pyroscope_operator.discovery.targets import Drop, of_static
+from pyroscope_operator.discovery.targets import of_static
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import STATIC, Target
 
@@ -18,13 +18,12 @@ ANNOTATED = {"pyroscope.io/service_name": "annotated"}
 
 
 def of_pod(found: Pod, source: ObjectRef = SOURCE, **fields: Any) -> Target:
-    target = targets.of_pod(spec(**fields), source, found)
-    assert isinstance(target, Target)
+    (target,) = targets.of_pod(spec(**fields), source, found).targets
     return target
 
 
 def static(labels: dict[str, str], source: ObjectRef = SOURCE, **fields: Any) -> Target:
-    (target,), _ = of_static(spec(staticTargets=[{"address": "db:6060", "labels": labels}], **fields), source)
+    (target,) = of_static(spec(staticTargets=[{"address": "db:6060", "labels": labels}], **fields), source).targets
     return target
 
 
@@ -268,15 +267,13 @@ def test_a_static_target() -> None:
 def test_which_pods_are_alive(filter_running: bool, phase: str, ip: str) -> None:
     found = targets.of_pod(spec(filterRunning=filter_running), SOURCE, pod(phase=phase, ip=ip))
     alive = bool(ip) and (phase == "Running" or (phase == "Pending" and not filter_running))
-    assert isinstance(found, Target) == alive
-    if isinstance(found, Drop):
-        drop = found
+    assert (len(found.targets), len(found.drops)) == ((1, 0) if alive else (0, 1))
+    for drop in found.drops:
         assert (drop.pod, drop.reason) == (ObjectRef("shop", "web-0"), "NotRunning")
         assert phase in drop.message
 
 
 def test_a_pod_without_the_port_is_dropped() -> None:
-    drop = targets.of_pod(spec(), SOURCE, pod("b", "shop", container("app", 1, 2)))
-    assert isinstance(drop, Drop)
+    (drop,) = targets.of_pod(spec(), SOURCE, pod("b", "shop", container("app", 1, 2))).drops
     assert (drop.pod.name, drop.reason) == ("b", "PortNotFound")
     assert "set spec.port" in drop.message
