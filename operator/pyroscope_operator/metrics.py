@@ -37,8 +37,8 @@ class Metrics:
         self._tasks = self._gauge("event_loop_tasks", "Tasks of an event loop: main, or that of the watches.", "loop")
         self.stalls = self._histogram(
             "pyroscope_operator_event_loop_stall_seconds",
-            "How late the main event loop does what it has to do every 20 ms. What holds it up for less is seen now and then, "
-            "what holds it up for longer always, but for up to 20 ms of it.",
+            "How late the main event loop does what it has to do every 50 ms. What holds it up for less is seen now and then, "
+            "what holds it up for longer always, but for up to 50 ms of it.",
             buckets=_STALLS,
         )
         ProcessCollector(registry=self.registry)

@@ -24,10 +24,9 @@ from pyroscope_operator.scrape.workers import Cost, Workers
 
 _LOG = logging.getLogger(__name__)
 _INLINE_BYTES = (64 if core.IS_NATIVE else 16) * 1024
-"""Profiles above this, uncompressed, are worked on in a thread: they would hold up the event loop for more than 1 ms.
-
-To change to a thread and back takes as long as the native core needs for some 25 kB.
-"""
+"""Profiles up to this, uncompressed, are worked on by the event loop: it takes less than 1 ms."""
+_QUICK_BYTES = 512 * 1024
+"""Profiles up to this, if it has a moment; otherwise, and larger ones, in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +150,19 @@ class Scraper:
         return len(answer.body)
 
     async def _prepared(self, answer: Answer, scrape: Scrape, computer: DeltaComputer | None, claim: Claim) -> Prepared | Skipped:
-        limit = scrape.body_limit
-        if max(len(answer.body), stated_size(answer.body)) <= _INLINE_BYTES:
+        limit, workers = scrape.body_limit, self._context.workers
+        size = max(len(answer.body), stated_size(answer.body))
+        is_quick = _INLINE_BYTES < size <= _QUICK_BYTES and workers.has_moment(self._cost)
+        bound = _QUICK_BYTES if is_quick else _INLINE_BYTES
+        if size <= bound:
+            work = partial(self._prepare, answer, computer, min(limit, bound))
             try:
-                return self._prepare(answer, computer, min(limit, _INLINE_BYTES))
+                return workers.at_once(self._cost, work) if is_quick else work()
             except ProfileError as error:  # gzip may hold a thousand times its own size, and lie about it
-                if error.reason != "BodyTooLarge" or limit <= _INLINE_BYTES:
+                if error.reason != "BodyTooLarge" or limit <= bound:
                     raise
         work = partial(self._prepare, answer, computer, limit)
-        return await self._context.workers.run(self._cost, work, claim.pin, patience=scrape.interval)
+        return await workers.run(self._cost, work, claim.pin, patience=scrape.interval)
 
     def _prepare(self, answer: Answer, computer: DeltaComputer | None, limit: int) -> Prepared | Skipped:
         """In a thread for large bodies: touches nothing of the scraper."""

@@ -1,9 +1,13 @@
-"""Threads for the work on large profiles, shared so that costly targets hold up nobody but each other."""
+"""Who does the work on profiles: the event loop in the moments that it has for that, or threads.
+
+The threads are shared so that costly targets hold up nobody but each other.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -16,19 +20,27 @@ from pyroscope_operator.scrape.cut import TimeLimit
 
 _SLOW = 0.25
 """CPU seconds from which on a job is slow: three times a profile as large as Pyroscope takes."""
+_QUICK = 0.003
+"""CPU seconds up to which a job may be done by the event loop: to a thread and back takes 0.1 to 0.3 ms of CPU and a cold cache."""
+_ROUND, _MOMENT = 0.05, 0.005
+"""Seconds of work that the event loop takes upon itself within so many seconds; the rest is for threads."""
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Cost:
-    """What the jobs of one scrape cost: the last one's CPU seconds, or half of what was expected before if that is more."""
+    """What the jobs of one scrape cost, in CPU seconds."""
 
     seconds: float = _SLOW
-    """At first nothing is known: quick, but behind those who have shown it."""
+    """The last one, or half of what was expected before if that is more. At first nothing is known: quick, but behind those
+    who have shown it."""
+    last: float = math.inf
+    """The last one."""
 
     def add(self, seconds: float) -> None:
         self.seconds = max(seconds, self.seconds / 2)
+        self.last = seconds
 
 
 class Workers:
@@ -39,13 +51,29 @@ class Workers:
     those that are known to be, lest a crowd of new targets holds up the old ones.
     """
 
-    def __init__(self, executor: Executor, threads: int) -> None:
+    def __init__(self, executor: Executor, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
         """`threads` (at least 2) is how many the executor has; nobody else uses them."""
         self._executor = executor
+        self._clock = clock
+        self._round_began = self._spent = 0.0
         self._free = threads
         self._free_for_slow = threads - 1
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = count()
+
+    def has_moment(self, cost: Cost) -> bool:
+        """Whether the event loop may do a job, which was quick the last time, by itself."""
+        now = self._clock()
+        if now - self._round_began >= _ROUND:
+            self._round_began, self._spent = now, 0.0
+        return cost.last <= _QUICK and self._spent < _MOMENT
+
+    def at_once(self, cost: Cost, work: Callable[[], T]) -> T:
+        """The result of `work`, done by the event loop."""
+        try:
+            return _measured(cost, work)
+        finally:
+            self._spent += cost.last
 
     async def run(self, cost: Cost, work: Callable[[], T], started: Callable[[], None], patience: float) -> T:
         """The result of `work`, done in a thread when its turn has come.

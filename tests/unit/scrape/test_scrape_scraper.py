@@ -356,13 +356,18 @@ async def test_cancelling_is_no_failure() -> None:
 # Where the work is done
 
 
-@pytest.mark.parametrize("profile", [GOROUTINE, MEMORY], ids=["as it came", "difference"])
-async def test_large_bodies_go_to_the_executor(profile: ProfileRequest) -> None:
+def large() -> bytes:
     rng = random.Random(1)
     samples = [((rng.randrange(1, 1 << 40),), (rng.randrange(1, 1 << 40), i + 1, 1, 1)) for i in range(2000)]
-    large = gzip.compress(raw(samples, ALLOCS))
-    assert len(large) > 30_000
-    bench = bench_of(cumulative(1), large, large[:-9])
+    body = gzip.compress(raw(samples, ALLOCS))
+    assert len(body) > 30_000
+    return body
+
+
+@pytest.mark.parametrize("profile", [GOROUTINE, MEMORY], ids=["as it came", "difference"])
+async def test_large_bodies_go_to_the_executor(profile: ProfileRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyroscope_operator.scrape.workers._QUICK", 0)
+    bench = bench_of(cumulative(1), large(), large()[:-9])
     scraper = Scraper(scrape(profile), bench.context)
     await scraper.once()
     assert bench.executor.calls == 0
@@ -371,6 +376,23 @@ async def test_large_bodies_go_to_the_executor(profile: ProfileRequest) -> None:
     assert scraper.health.up
     await scraper.once()
     assert (bench.executor.calls, scraper.health.reason) == (2, "BrokenGzip")
+
+
+async def test_large_bodies_that_were_quick_are_done_at_once_while_there_is_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyroscope_operator.scrape.workers._QUICK", 1000)
+    monkeypatch.setattr("pyroscope_operator.scrape.workers._MOMENT", 1000)
+    bench = bench_of(cumulative(1), *[large()] * 5, large() + bytes(1 << 19))
+    scraper = Scraper(scrape(GOROUTINE), bench.context)
+    await repeat(scraper, 4)
+    assert bench.executor.calls == 1, "the first one: nothing was known of it"
+    monkeypatch.setattr("pyroscope_operator.scrape.workers._MOMENT", 0)
+    await scraper.once()
+    assert bench.executor.calls == 2
+    monkeypatch.setattr("pyroscope_operator.scrape.workers._MOMENT", 1000)
+    await scraper.once()
+    assert bench.executor.calls == 2
+    await scraper.once()
+    assert bench.executor.calls == 3, "it is too large for that"
 
 
 async def test_a_few_bytes_that_hold_a_large_profile_go_to_the_executor() -> None:

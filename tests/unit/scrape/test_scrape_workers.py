@@ -191,3 +191,28 @@ def test_who_was_slow_once_counts_as_slow_for_a_while() -> None:
         cost.add(seconds)
         seen.append(cost.seconds)
     assert seen == [1.0, 0.5, 0.25, 0.125, 0.1]
+
+
+def test_the_event_loop_has_a_moment_for_what_was_quick() -> None:
+    now = 100.0
+    with ThreadPoolExecutor(2) as executor:
+        workers = Workers(executor, 2, lambda: now)
+        quick, slow, new = Cost(last=0.001), Cost(last=0.004), Cost()
+        assert [workers.has_moment(cost) for cost in (quick, slow, new)] == [True, False, False]
+        assert workers.at_once(new, lambda: "done") == "done"
+        assert new.last < 0.25
+        with pytest.raises(ZeroDivisionError):
+            workers.at_once(Cost(), lambda: busy(0.006) / 0)
+        assert not workers.has_moment(quick), "it was used up, by a failure"
+        now += 0.049
+        assert not workers.has_moment(quick)
+        now += 0.002
+        assert workers.has_moment(quick)
+
+
+def busy(seconds: float) -> float:
+    """Use so much CPU."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+    return seconds

@@ -12,7 +12,7 @@ from pyroscope_operator.transport.loop import PROBE_SECONDS, probed
 @pytest.mark.looptime
 async def test_the_probe_tells_how_late_it_is() -> None:
     loop, seen, held_up = asyncio.get_running_loop(), list[float](), 0.0
-    with probed(seen.append, lambda: loop.time() + held_up):
+    with probed(seen.append, lambda: loop.time() + held_up, loop.time):
         await asyncio.sleep(4.5 * PROBE_SECONDS)
         assert seen == pytest.approx([0.0] * 4, abs=0.001)
         held_up += 0.5
