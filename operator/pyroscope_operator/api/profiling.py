@@ -160,8 +160,8 @@ class ProfilingConfig(ApiModel):
 
     def limited(self, types: Collection[str]) -> ProfilingConfig:
         """The same with these types and custom profiles enabled, and no others."""
-        built_in = {kind: getattr(self, kind).model_copy(update={"enabled": kind in types}) for kind in BUILT_IN}
-        custom = tuple(c.model_copy(update={"enabled": c.name in types}) for c in self.custom)
+        built_in = {kind: _switched(getattr(self, kind), kind in types) for kind in BUILT_IN}
+        custom = tuple(_switched(c, c.name in types) for c in self.custom)
         return self.model_copy(update={**built_in, "custom": custom})
 
     def requests(self, delta_seconds: int) -> tuple[ProfileRequest, ...]:
@@ -196,3 +196,7 @@ class ProfilingConfig(ApiModel):
 
     def _full(self, path: str) -> str:
         return (self.path_prefix or "") + path
+
+
+def _switched(setting: Any, enabled: bool) -> Any:
+    return setting if setting.enabled == enabled else setting.model_copy(update={"enabled": enabled})

@@ -89,6 +89,8 @@ def _read(annotations: Mapping[str, str], prefix: str, mine: list[str]) -> PodAn
         name = key[len(prefix) + 1 :]
         if name == "types":
             types = _types(annotations[key])
+            if not types:
+                problems.append(f"{key} lists no profile type: use {NAMES}")
             continue
         kind, field, problem = _meaning(name)
         if kind is not None:
