@@ -167,7 +167,7 @@ def test_each_key_of_each_type(
         for kind, scrape in zip(kinds, map(_standard, kinds), strict=True):
             path = notes.get(f"{kind}.path", _PATHS[kind])
             assert _scrapes(operator, namespace)[address, scrape]["path"] == path
-            series = {"pod": pod.name, "name": scrape.removeprefix("godeltaprof_")}
+            series = {"namespace": namespace, "pod": pod.name, "name": scrape.removeprefix("godeltaprof_")}
             sent = eventually(lambda since=since, series=series: receiver.profiles(since=since, **series), f"{kind} arrives")
             assert (sent[-1]["labels"]["instance"], sent[-1]["labels"]["container"]) == (address, key.at)
         for kind in kinds:
@@ -192,7 +192,10 @@ def test_short_form(cluster: Cluster, receiver: Receiver, operator: Operator, na
     cluster.wait_for(namespace, "noted", "Ready", "True/AllUp")
     cluster.annotate(namespace, "noted", _noted({"types": "cpu, fgprof"}))
     _becomes(operator, namespace, {(app.address, "process_cpu"), (app.address, "fgprof")}, up=True)
-    eventually(lambda: receiver.profiles(pod="noted", name="fgprof", instance=app.address), "what is asked for arrives")
+    eventually(
+        lambda: receiver.profiles(namespace=namespace, pod="noted", name="fgprof", instance=app.address),
+        "what is asked for arrives",
+    )
 
     for wrong, left, says in (
         ({"types": "cpu, heap"}, {"process_cpu"}, f"noted: {_PREFIX}/types has what is no profile type: use cpu, memory"),
@@ -269,7 +272,7 @@ def test_containers_of_one_pod(
     at_app = {(app.address, kind) for kind in ("process_cpu", "memory", "mutex")}
     _becomes(operator, namespace, at_app | {(side.address, kind) for kind in ("goroutine", "block")}, up=True)
     for kind, container, address in (("process_cpu", "app", app.address), ("goroutine", "side", side.address)):
-        labels = {"pod": "noted", "name": kind, "container": container, "instance": address}
+        labels = {"namespace": namespace, "pod": "noted", "name": kind, "container": container, "instance": address}
         sent = eventually(lambda labels=labels: receiver.profiles(**labels), f"{kind} of {container}")
         assert sent[0]["labels"]["service_name"] == f"{namespace}/{container}"
     eventually(lambda: cluster.status(namespace, "noted")["summary"] == "2/2", "two targets of one pod")
@@ -298,14 +301,20 @@ def test_a_living_pod_moves(
     new = start_app("new", old.ip, port=6061)
     cluster.run_pod(namespace, _pod(old.ip, {"scrape": "true", "types": "memory,goroutine"}))
     cluster.scrape(namespace, "noted", _object("Require"))
-    eventually(lambda: receiver.profiles(pod="noted", name="memory", instance=old.address), "profiles of the old place")
+    eventually(
+        lambda: receiver.profiles(namespace=namespace, pod="noted", name="memory", instance=old.address),
+        "profiles of the old place",
+    )
     assert not new.requests()
     cluster.annotate(namespace, "noted", _noted({"port": "6061"}))
     kinds = {(new.address, kind) for kind in ("memory", "goroutine")}
     _becomes(operator, namespace, kinds)
     last = len(old.requests())
     _becomes(operator, namespace, kinds, up=True)
-    eventually(lambda: receiver.profiles(pod="noted", name="memory", instance=new.address), "profiles of the new place")
+    eventually(
+        lambda: receiver.profiles(namespace=namespace, pod="noted", name="memory", instance=new.address),
+        "profiles of the new place",
+    )
     assert len(old.requests()) <= last + 2, "what was under way at that moment"
     cluster.annotate(namespace, "noted", _noted({"scrape": None}))
     _becomes(operator, namespace, set())
@@ -329,7 +338,7 @@ def test_relabelings_see_annotated_targets(
     )
     _becomes(operator, namespace, {(app.address, kind) for kind in _DEFAULTS if kind != "block"}, up=True)
     assert [reason for _, reason, _ in _dropped(operator, namespace)] == ["Relabeled"]
-    sent = eventually(lambda: receiver.profiles(pod="noted", name="goroutine"), "what is left")
+    sent = eventually(lambda: receiver.profiles(namespace=namespace, pod="noted", name="goroutine"), "what is left")
     assert sent[0]["labels"]["seen"] == f"http;{app.address}"
     paths = {kind: scrape["path"] for (_, kind), scrape in _scrapes(operator, namespace).items()}
     assert paths["memory"] == "/own/debug/pprof/allocs"
@@ -349,13 +358,13 @@ def test_labels_from_annotations(
     }
     cluster.run_pod(namespace, _pod(app.ip, annotations=_noted(labels, "pyroscope.io")))
     cluster.scrape(namespace, "noted", _object("Ignore"))
-    sent = eventually(lambda: receiver.profiles(pod="noted", name="goroutine"), "profiles with labels")
+    sent = eventually(lambda: receiver.profiles(namespace=namespace, pod="noted", name="goroutine"), "profiles with labels")
     assert labels.items() <= sent[0]["labels"].items()
     cluster.annotate(namespace, "noted", _noted(dict.fromkeys(labels), "pyroscope.io"))
     since = receiver.last_seq()
 
     def without() -> list[dict[str, Any]]:
-        found = receiver.profiles(since=since, pod="noted", name="goroutine")
+        found = receiver.profiles(since=since, namespace=namespace, pod="noted", name="goroutine")
         return [one for one in found if one["labels"]["service_name"] == f"{namespace}/app"]
 
     assert not {"service_repository", "service_git_ref", "service_root_path"} & eventually(without, "none")[0]["labels"].keys()
