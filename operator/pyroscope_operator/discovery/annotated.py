@@ -43,7 +43,7 @@ class Choice:
 
     places: tuple[Place, ...]
     troubles: tuple[tuple[str, str], ...] = ()
-    """Reason and message of what is not taken and should have been."""
+    """Reason and message of what is not taken and should have been; some may be there twice."""
 
 
 class _Wrong(Exception):
@@ -106,7 +106,7 @@ def _as_annotated(spec: PyroscopeScrapeSpec, pod: Pod, said: PodAnnotations) -> 
     elif not asked:
         raise _nothing_asked(spec, said)
     made = (_place(spec, said, endpoint, scheme, types) for (_, scheme, _), (endpoint, types) in places.items())
-    return Choice(tuple(made), tuple(dict.fromkeys(troubles)))
+    return Choice(tuple(made), tuple(troubles))
 
 
 def _nothing_asked(spec: PyroscopeScrapeSpec, said: PodAnnotations) -> NotWanted:

@@ -169,10 +169,15 @@ def test_every_key_of_every_type(mode: str, name: str) -> None:
         pytest.param({"cpu.port": "7777", "cpu.container": "proxy"}, "7777 proxy", id="undeclared: the one that is named"),
         pytest.param({"cpu.port": "8080", "cpu.container": "proxy"}, "8080 proxy", id="declared by another one"),
         pytest.param({"cpu.port": "06060"}, "6060 app", id="a leading zero"),
+        pytest.param({"cpu.port": "8080", "process_cpu.port": "9901"}, "8080 app", id="cpu beats process_cpu"),
     ],
 )
 def test_ports(notes: dict[str, str], expected: str) -> None:
     assert list(taken("Require", {"cpu.scrape": "true", **notes}, *TWO)) == [f"http://10.0.0.1:{expected}"]
+
+
+def test_the_short_form_beats_the_object() -> None:
+    assert list(taken("Override", {"port": "8080"}, *TWO, port="admin")) == ["http://10.0.0.1:8080 app"]
 
 
 def test_an_undeclared_port_belongs_to_the_default_container() -> None:
@@ -212,6 +217,9 @@ def test_places_that_relabelings_lead_to_one_are_one() -> None:
     steps = [{"targetLabel": "__address__", "replacement": "10.0.0.1:1234"}]
     notes = {"scrape": "true", "cpu.port": "8080"}
     assert taken("Require", notes, relabelings=steps) == {"http://10.0.0.1:1234 app": DEFAULTS}
+    port = {"sourceLabels": ["__meta_kubernetes_pod_container_port_number"], "targetLabel": "port"}
+    apart = found("Require", notes, relabelings=[*steps, port]).targets
+    assert [target.labels["port"] for target in apart] == ["8080", "6060"], "their series are others"
 
 
 def test_relabelings_see_each_target() -> None:
@@ -340,6 +348,7 @@ LONG = "x" * 100_000
         ({"cpu.ports": "1"}, "cpu.ports", "is no key", CPU_LOST),
         ({"cpu.": "1"}, "cpu.", "is no key", CPU_LOST),
         ({"cpu.port.x": "1"}, "cpu.port.x", "is no key", CPU_LOST),
+        ({f"cpu.{LONG}": "1"}, f"cpu.{LONG}"[:63], "is no key", CPU_LOST),
         ({"process_cpu.port": "x"}, "process_cpu.port", "from 1 to 65535", CPU_LOST),
         ({"heap.scrape": "true"}, "heap.scrape", "is of no profile type", DEFAULTS),
         ({"types": "cpu,heap"}, "types", "what is no profile type", {"process_cpu"}),
