@@ -25,7 +25,6 @@ _NOT_ACCEPTED: list[tuple[str, dict[str, Any], str, str]] = [
         "SecretNotFound",
         "spec.basicAuth.username",
     ),
-    ("annotations", {**_SELECTOR, "annotations": {"mode": "Require"}}, "NotImplemented", "spec.annotations.mode"),
     ("elsewhere", {**_SELECTOR, "namespaceSelector": {"any": True}}, "NamespaceNotAllowed", "spec.namespaceSelector"),
     ("static", {"staticTargets": [{"address": "127.0.0.1:1"}]}, "NamespaceNotAllowed", "spec.staticTargets"),
 ]

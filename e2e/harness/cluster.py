@@ -31,18 +31,20 @@ class PodSpec:
     phase: str = "Running"
     ready: bool = True
     restarts: int = 0
+    more: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """Further containers by name: what their port is called, and its number."""
 
     def manifest(self) -> dict[str, Any]:
-        container = {
-            "name": self.container,
-            "image": "testbed/demoapp:1",
-            "ports": [{"name": self.port_name, "containerPort": self.port}],
-        }
+        ports = {self.container: (self.port_name, self.port), **self.more}
+        containers = [
+            {"name": name, "image": "testbed/demoapp:1", "ports": [{"name": port_name, "containerPort": port}]}
+            for name, (port_name, port) in ports.items()
+        ]
         return {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": self.name, "labels": dict(self.labels), "annotations": dict(self.annotations)},
-            "spec": {"nodeName": "testbed", "containers": [container]},
+            "spec": {"nodeName": "testbed", "containers": containers},
         }
 
     def status(self) -> dict[str, Any]:
@@ -55,7 +57,7 @@ class PodSpec:
             "conditions": [{"type": "Ready", "status": ready}],
             "containerStatuses": [
                 {
-                    "name": self.container,
+                    "name": name,
                     "ready": self.ready,
                     "restartCount": self.restarts,
                     "image": "testbed/demoapp:1",
@@ -63,6 +65,7 @@ class PodSpec:
                     "containerID": f"containerd://{self.name}-{self.restarts}",
                     "state": {"running": {}},
                 }
+                for name in (self.container, *self.more)
             ],
         }
 
@@ -154,6 +157,15 @@ class Cluster:
         created = self.api.post(f"/api/v1/namespaces/{namespace}/pods", json=pod.manifest())
         assert created.is_success, created.text
         self.set_status(namespace, pod)
+
+    def annotate(self, namespace: str, pod: str, annotations: Mapping[str, str | None]) -> None:
+        """Change annotations of a pod; None removes one."""
+        done = self.api.patch(
+            f"/api/v1/namespaces/{namespace}/pods/{pod}",
+            json={"metadata": {"annotations": annotations}},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        assert done.is_success, done.text
 
     def set_status(self, namespace: str, pod: PodSpec) -> None:
         done = self.api.patch(

@@ -72,6 +72,12 @@ HINTS = MappingProxyType(
 )
 """Pattern → how to fix a string that does not match it. Values are never shown: they may be secrets in the wrong place."""
 
+
+def python_pattern(pattern: str) -> str:
+    """`pattern` for Python's `re`, which knows no names of classes."""
+    return pattern.replace("[:space:]", r"\s").replace("[:cntrl:]", r"\x00-\x1f\x7f")
+
+
 Duration = Annotated[str, Field(pattern=DURATION, max_length=20)]
 """A Go duration, kept as it is written; `duration.parse` makes seconds of it."""
 Size = Annotated[str, Field(pattern=SIZE, max_length=20)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from collections.abc import Collection, Iterator
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -154,6 +154,16 @@ class ProfilingConfig(ApiModel):
     custom: Annotated[tuple[CustomProfile, ...], Field(max_length=20), Listed("map", ("name",))] = ()
     """Profiles of your own, beside the built-in ones."""
 
+    def setting(self, kind: str) -> Any:
+        """What is said of a profile type, or of a custom profile, by its name; there must be one."""
+        return getattr(self, kind) if kind in BUILT_IN else next(c for c in self.custom if c.name == kind)
+
+    def limited(self, types: Collection[str]) -> ProfilingConfig:
+        """The same with these types and custom profiles enabled, and no others."""
+        built_in = {kind: _switched(getattr(self, kind), kind in types) for kind in BUILT_IN}
+        custom = tuple(_switched(c, c.name in types) for c in self.custom)
+        return self.model_copy(update={**built_in, "custom": custom})
+
     def requests(self, delta_seconds: int) -> tuple[ProfileRequest, ...]:
         """The profiles to take; those with delta carry `delta_seconds`."""
         return (*self._differences(delta_seconds), *self._measurements(delta_seconds), *self._own(delta_seconds))
@@ -186,3 +196,7 @@ class ProfilingConfig(ApiModel):
 
     def _full(self, path: str) -> str:
         return (self.path_prefix or "") + path
+
+
+def _switched(setting: Any, enabled: bool) -> Any:
+    return setting if setting.enabled == enabled else setting.model_copy(update={"enabled": enabled})

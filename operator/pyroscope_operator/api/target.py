@@ -65,9 +65,10 @@ class Annotations(ApiModel):
     mode: Literal["Ignore", "Override", "Require"] = "Ignore"
     """Ignore: annotations have no effect. Override: they change the settings of this object for their pod.
     Require: only annotated pods are scraped, and only for the profile types that their annotations ask for.
+    The keys are in docs/annotations.md.
     """
     prefix: DnsSubdomain = "profiles.grafana.com"
-    """What stands before the slash in the keys of these annotations."""
+    """What stands before the slash in the keys of these annotations, such as `profiles.grafana.com/scrape`."""
 
 
 class Sampling(ApiModel):

@@ -12,8 +12,6 @@ from typing import Any
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 
 UNBUILT: tuple[str, ...] = (
-    "annotations.mode",
-    "annotations.prefix",
     "labelLimit",
     "namespaceSelector.matchExpressions",
     "namespaceSelector.matchLabels",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyroscope_operator.api.formats import PATH_PREFIX, SERIES_LABEL
+from pyroscope_operator.api.formats import PATH_PREFIX, SERIES_LABEL, python_pattern
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 from pyroscope_operator.discovery import relabel
 from pyroscope_operator.discovery.relabel import Dropped, TooMuchWork
@@ -16,7 +16,7 @@ from pyroscope_operator.model.target import Params
 ADDRESS, SCHEME, PREFIX, PARAM = "__address__", "__scheme__", "__profile_path_prefix__", "__param_"
 _LONGEST_PREFIX = 512
 
-_is_prefix = re.compile(PATH_PREFIX.replace("[:space:]", r"\s").replace("[:cntrl:]", r"\x00-\x1f\x7f")).fullmatch
+_is_prefix = re.compile(python_pattern(PATH_PREFIX)).fullmatch
 _is_port = re.compile("[0-9]{1,5}").fullmatch
 _is_label_name = re.compile(SERIES_LABEL).fullmatch
 

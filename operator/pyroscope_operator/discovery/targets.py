@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 from pyroscope_operator.api.target import StaticTarget
-from pyroscope_operator.discovery import port, series
+from pyroscope_operator.discovery import series
+from pyroscope_operator.discovery.annotated import Place, choose
 from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.discovery.port import PortNotFound
 from pyroscope_operator.discovery.relabeled import ADDRESS, PARAM, PREFIX, SCHEME, NotWanted, relabeled
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
-from pyroscope_operator.model.target import STATIC, ProfileRequest, Target
-
-_RUNNING = frozenset({"Running"})
-_LIVING = _RUNNING | {"Pending"}
-"""Finished pods keep their IP for a while, which may be another pod's by now."""
+from pyroscope_operator.model.target import STATIC, Params, ProfileRequest, Target
 
 _SHARED = 1024
 """Lists of profiles that are kept for the next target that is asked for the same."""
@@ -42,17 +42,23 @@ class Found:
 def of_pod(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Found:
     """What comes of a pod that the object selects."""
     try:
-        return Found((_target(spec, source, pod),))
-    except port.PortNotFound as error:
+        choice = choose(spec, pod)
+    except PortNotFound as error:
         return Found(drops=(Drop(pod.ref, "PortNotFound", str(error)),))
     except NotWanted as error:
         return Found(drops=(Drop(pod.ref, error.reason, error.message),))
+    targets: list[Target] = []
+    drops = [Drop(pod.ref, reason, message) for reason, message in choice.troubles]
+    for place in choice.places:
+        try:
+            targets.append(_target(place, source, pod))
+        except NotWanted as error:
+            drops.append(Drop(pod.ref, error.reason, error.message))
+    return Found(tuple(_merged(targets)), tuple(dict.fromkeys(drops)))
 
 
-def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target:
-    if pod.phase not in (_RUNNING if spec.filter_running else _LIVING) or not pod.ip:
-        raise NotWanted("NotRunning", f"phase {pod.phase}, {'an' if pod.ip else 'no'} IP")
-    endpoint = port.choose(pod, spec.port, spec.container)
+def _target(place: Place, source: ObjectRef, pod: Pod) -> Target:
+    spec, endpoint = place.spec, place.endpoint
     job, address = spec.job(source), series.host_port(pod.ip, endpoint.port.number)
     own = series.own_labels(pod, endpoint, spec.pod_target_labels, job)
     discovered = own | series.pod_labels(pod, endpoint) | _internal(spec, address)
@@ -67,10 +73,20 @@ def _target(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Target:
         container_id=endpoint.container.id,
         healthy=pod.ready,
         params=made.params,
-        profiles=_profiles(spec, made.path_prefix),
+        profiles=_profiles(spec, made.path_prefix, place.paths),
         labels=series.finished(discovered, made.labels, made.address, pod.namespace, job),
         discovered=Labels(discovered),
     )
+
+
+def _merged(targets: Iterable[Target]) -> Iterable[Target]:
+    """Those that relabelings have led to one place are one."""
+    found: dict[tuple[str, Params, Labels], Target] = {}
+    for target in targets:
+        place = (target.key, target.params, target.labels)
+        known = found.get(place)
+        found[place] = replace(known, profiles=_shared(known.profiles + target.profiles)) if known else target
+    return found.values()
 
 
 def of_static(spec: PyroscopeScrapeSpec, source: ObjectRef) -> Found:
@@ -104,8 +120,14 @@ def _static(spec: PyroscopeScrapeSpec, source: ObjectRef, static: StaticTarget) 
     )
 
 
-def _profiles(spec: PyroscopeScrapeSpec, path_prefix: str | None) -> tuple[ProfileRequest, ...]:
-    return _shared(spec.profiles(path_prefix))
+def _profiles(
+    spec: PyroscopeScrapeSpec, path_prefix: str | None, paths: Mapping[str, str] = MappingProxyType({})
+) -> tuple[ProfileRequest, ...]:
+    """`paths` by type take the place of the object's, prefix included."""
+    made = spec.profiles(path_prefix)
+    if paths:
+        made = tuple(replace(request, path=paths.get(request.type, request.path)) for request in made)
+    return _shared(made)
 
 
 @lru_cache(_SHARED)

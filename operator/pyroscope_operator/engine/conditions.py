@@ -17,7 +17,12 @@ from pyroscope_operator.model.target import Target
 from pyroscope_operator.push.delivery import PUSH_FAILING, QUEUE_FULL, Delivery, Trouble
 from pyroscope_operator.scrape.pool import LoopState
 
-_HARMLESS = {"NotRunning": "not running", "Relabeled": "dropped by relabelings"}
+_HARMLESS = {
+    "NotRunning": "not running",
+    "Relabeled": "dropped by relabelings",
+    "NotAnnotated": "not annotated",
+    "OptedOut": "opted out by annotations",
+}
 """Reasons of drops that are as they should be, and how they are counted."""
 
 
@@ -126,9 +131,14 @@ def _discovered(plan: ObjectPlan) -> Aspect:
     if plan.duplicates:
         more = f" (and {len(plan.duplicates) - 1} more)" if len(plan.duplicates) > 1 else ""
         return Aspect("False", "Duplicate", plan.duplicates[0].message + more)
+    counts = [f"targets: {len(plan.targets)}", f"selected pods: {plan.pods}", *_harmless(plan)]
+    return Aspect("True", "TargetsFound", ", ".join(counts))
+
+
+def _harmless(plan: ObjectPlan) -> list[str]:
+    """How many were dropped as they should be, by reason."""
     counts = Counter(drop.reason for drop in plan.drops)
-    dropped = "".join(f", {what}: {counts[reason]}" for reason, what in _HARMLESS.items() if counts[reason])
-    return Aspect("True", "TargetsFound", f"targets: {len(plan.targets)}, selected pods: {plan.pods}{dropped}")
+    return [f"{what}: {counts[reason]}" for reason, what in _HARMLESS.items() if counts[reason]]
 
 
 def _scraping(seen: Observation) -> Aspect:
@@ -196,7 +206,7 @@ def _nothing_wanted(plan: ObjectPlan, discovered: Aspect) -> Aspect:
     if discovered.status == "False" and (healthy or plan.bug):
         return discovered
     if healthy:
-        why = "no profile type is enabled" if plan.targets else "relabelings have dropped all targets"
+        why = "no profile type is enabled" if plan.targets else ", ".join(_harmless(plan))
         return Aspect("True", "NoTargets", f"there is nothing to scrape: {why}")
     reason = "NoPodHealthy" if plan.pods else "NoPodsMatched"
     return Aspect("True", reason, "there is nothing to scrape: no matching pod is ready")

@@ -17,8 +17,6 @@ def asked(**fields: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"annotations": {"mode": "Require"}}, "spec.annotations.mode"),
-        ({"annotations": {"prefix": "a.b"}}, "spec.annotations.prefix"),
         ({"targetLimit": 1}, "spec.targetLimit"),
         ({"labelLimit": 1}, "spec.labelLimit"),
         ({"sampling": {"percent": 1}}, "spec.sampling"),
@@ -39,7 +37,7 @@ def test_unbuilt(fields: dict[str, Any], path: str) -> None:
     "fields",
     [
         {},
-        {"annotations": {"mode": "Ignore", "prefix": "profiles.grafana.com"}},
+        {"annotations": {"mode": "Require", "prefix": "a.b"}},
         {
             "relabelings": [{"targetLabel": "a"}],
             "forwardTo": [],

@@ -24,6 +24,15 @@ CONFIGS = (
     only(custom=[{"name": "cpu2", "enabled": True, "path": CPU_PATH}]),
 )
 
+NOTES = (
+    {},
+    {"scrape": "true"},
+    {"scrape": "false"},
+    {"cpu.scrape": "true", "cpu.port": "6061"},
+    {"scrape": "true", "types": "cpu,memory,mutex", "memory.port": "6061", "mutex.scheme": "ftp"},
+)
+"""Under the prefix; they make pods of no, one and two targets, and one whose targets meet another's."""
+
 
 class World:
     """Objects and pods, what the changes made of the scrapes, and the Discovery that was told of each change."""
@@ -83,6 +92,7 @@ def pods(draw: st.DrawFn) -> Pod:
         ip=draw(st.sampled_from(["10.0.0.1", "10.0.0.2", ""])),
         ready=draw(st.booleans()),
         labels=labels,
+        annotations={f"x.y/{name}": value for name, value in draw(st.sampled_from(NOTES)).items()},
         phase=draw(st.sampled_from(["Running", "Running", "Pending", "Failed"])),
     )
 
@@ -94,6 +104,7 @@ def objects(draw: st.DrawFn) -> Wanted:
         "namespaceSelector": draw(st.sampled_from([{}, {"any": True}, {"matchNames": list(NAMESPACES)}])),
         "suspend": draw(st.integers(0, 7)) == 0,
         "interval": draw(st.sampled_from(["15s", "30s"])),
+        "annotations": {"mode": draw(st.sampled_from(["Ignore", "Override", "Require"])), "prefix": "x.y"},
     }
     selector = draw(st.sampled_from([{}, {"matchLabels": {"app": "x"}}, None]))
     if selector is not None:

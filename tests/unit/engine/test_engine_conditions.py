@@ -98,6 +98,21 @@ HEALTHY = [
         "True AllUp",
     ),
     Case(
+        "one pod is not annotated, one has opted out",
+        seen(
+            loop(),
+            plan=planned([loop()], pods=3, healthy=3, drops=[relabeled(reason="NotAnnotated"), relabeled(reason="OptedOut")]),
+            delivery=DELIVERED,
+        ),
+        "True AllUp",
+    ),
+    Case(
+        "one annotation is wrong",
+        seen(loop(), plan=planned([loop()], pods=1, drops=[relabeled(reason="InvalidAnnotation")]), delivery=DELIVERED),
+        "True InvalidAnnotation",
+        discovered="False InvalidAnnotation",
+    ),
+    Case(
         "relabelings make one target that can't be scraped",
         seen(loop(), plan=planned([loop()], pods=2, healthy=2, drops=[relabeled(reason="InvalidTarget")]), delivery=DELIVERED),
         "True InvalidTarget",
@@ -113,6 +128,13 @@ NOTHING_WANTED = [
     Case(
         "relabelings drop all targets",
         seen(plan=ObjectPlan(pods=2, healthy_pods=2, drops=[relabeled(), relabeled("web-8")])),
+        "True NoTargets",
+        scraping="Unknown NoTargets",
+        delivering="Unknown NothingPushed",
+    ),
+    Case(
+        "no pod is annotated",
+        seen(plan=ObjectPlan(pods=1, healthy_pods=1, drops=[relabeled(reason="NotAnnotated")])),
         "True NoTargets",
         scraping="Unknown NoTargets",
         delivering="Unknown NothingPushed",
@@ -328,7 +350,17 @@ def test_conditions(case: Case) -> None:
         (
             seen(plan=ObjectPlan(pods=1, healthy_pods=1, drops=[relabeled()])),
             "Ready",
-            "there is nothing to scrape: relabelings have dropped all targets",
+            "there is nothing to scrape: dropped by relabelings: 1",
+        ),
+        (
+            seen(plan=ObjectPlan(1, 1, drops=[relabeled(reason="NotAnnotated")] * 2 + [relabeled(reason="OptedOut")])),
+            "Ready",
+            "there is nothing to scrape: not annotated: 2, opted out by annotations: 1",
+        ),
+        (
+            seen(loop(), plan=planned([loop()], pods=2, drops=[relabeled(reason="NotAnnotated")])),
+            "Discovered",
+            "targets: 1, selected pods: 2, not annotated: 1",
         ),
         (
             seen(plan=ObjectPlan(drops=[relabeled("db:6060", "LimitExceeded")])),

@@ -19,8 +19,6 @@ STANDALONE = Policy(privileged_namespaces=None, body_limit=MIB)
 
 SECRET = {"name": "credentials", "key": "token"}
 ASKING: dict[str, dict[str, Any]] = {
-    "annotations.mode": {"annotations": {"mode": "Require"}},
-    "annotations.prefix": {"annotations": {"prefix": "example.com"}},
     "labelLimit": {"labelLimit": 20},
     "namespaceSelector.matchExpressions": {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
     "namespaceSelector.matchLabels": {"namespaceSelector": {"matchLabels": {"team": ""}}},
@@ -126,8 +124,6 @@ class TestNotImplemented:
     @pytest.mark.parametrize(
         "fields",
         [
-            {"annotations": {"mode": "Ignore", "prefix": "profiles.grafana.com"}},
-            {"annotations": {}},
             {"forwardTo": [], "headers": [], "relabelings": []},
             {"proxyFromEnvironment": False},
             {"namespaceSelector": {"matchLabels": {}, "matchExpressions": []}},
