@@ -15,8 +15,6 @@ UNBUILT: tuple[str, ...] = (
     "annotations.mode",
     "annotations.prefix",
     "labelLimit",
-    "namespaceSelector.matchExpressions",
-    "namespaceSelector.matchLabels",
     "sampling",
     "targetLimit",
 )

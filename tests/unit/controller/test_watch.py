@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from pyroscope_operator.api.kinds import KINDS, WRITE
-from pyroscope_operator.controller.watch import Watch
+from pyroscope_operator.controller.watch import ObjectWatch, Watch
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
@@ -123,7 +123,7 @@ async def watching(server: ApiServer, token: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     metrics = Metrics()
     store = Store(metrics)
-    watch = Watch(store, metrics, pause=0.2)
+    watch = ObjectWatch(store, metrics, pause=0.2)
     task = asyncio.create_task(watch.run())
     try:
         yield store, watch
