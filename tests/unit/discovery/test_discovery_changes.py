@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from builders import MIB, container, only, pod, wanted
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import plan
 
@@ -132,6 +133,7 @@ GONE = st.tuples(
 )
 
 
+@settings(max_examples=400)
 @given(st.lists(st.one_of(pods(), objects(), GONE, LABELED, st.none()), max_size=30))
 def test_as_if_computed_anew(events: list[Event]) -> None:
     """None stands for a moment when the changes are acted upon."""
@@ -191,6 +193,20 @@ def test_a_label_changes_the_scrapes_of_its_namespace_and_no_others() -> None:
     world.remove_object(ObjectRef("shop", "a"))
     world.label("shop", {"team": "x"})
     assert set(world.act().values()) == {None}
+
+
+@pytest.mark.parametrize("before", SELECTORS[1:])
+def test_an_object_that_looks_elsewhere_sees_no_more_of_what_it_saw(before: dict[str, Any]) -> None:
+    world = World()
+    world.label("other", {"team": "x"} if "matchLabels" in before else {})
+    world.put_object(wanted("a", profilingConfig=only("memory"), namespaceSelector=before))
+    world.put_pod(pod("web-0", "other", ip="10.0.0.1"))
+    assert [scrape.target.namespace for scrape in world.act().values() if scrape] == ["other"]
+    world.put_object(wanted("a", profilingConfig=only("memory")))
+    assert list(world.act().values()) == [None]
+    world.put_pod(pod("web-0", "other", ip="10.0.0.2"))
+    world.put_pod(pod("web-1", "other", ip="10.0.0.3"))
+    assert world.act() == {}
 
 
 def test_a_plan_is_the_same_value_until_it_changes() -> None:
