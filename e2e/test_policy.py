@@ -167,14 +167,14 @@ def test_other_namespaces(cluster: Cluster, receiver: Receiver, start: Start, ap
         said = message(cluster, "stranger", name)
         assert said.startswith("spec.namespaceSelector: ") and "'stranger'" in said and "privilegedNamespaces" in said
         assert cluster.condition("stranger", name, "Ready") == "False/NamespaceNotAllowed"
-        assert cluster.events("stranger", name) == [("Warning", "NamespaceNotAllowed", said)]
+        told = eventually(lambda name=name: cluster.events("stranger", name), "an Event")  # type: ignore[misc]
+        assert told == [("Warning", "NamespaceNotAllowed", said)]
     assert not operator.scrapes()
     for name, fields in _ELSEWHERE.items():
         cluster.scrape(_PRIVILEGED, name, {**_SPEC, **fields})
         cluster.wait_for(_PRIVILEGED, name, "Ready", "True/AllUp")
         scraped(operator, app)
-        profile = receiver.profiles(job=f"{_PRIVILEGED}/{name}")[0]
-        assert profile["labels"]["namespace"] == "tenant"
+        eventually(lambda name=name: receiver.profiles(job=f"{_PRIVILEGED}/{name}", namespace="tenant"), f"profiles of {name}")  # type: ignore[misc]
         cluster.delete_scrape(_PRIVILEGED, name)
         scraped(operator)
 
