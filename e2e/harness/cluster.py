@@ -99,8 +99,8 @@ class Cluster:
         assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout if check else done.stdout + done.stderr
 
-    def namespace(self, name: str) -> None:
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    def namespace(self, name: str, **labels: str) -> None:
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
         assert self.api.post("/api/v1/namespaces", json=body).status_code in {201, 409}
 
     def apply(self, manifest: Mapping[str, Any] | str) -> None:
@@ -187,9 +187,9 @@ class Cluster:
 
 
 @contextmanager
-def open_cluster(folder: Path) -> Iterator[Cluster]:
-    """A control plane of its own in `folder`, with the CRDs installed; stopped at the end."""
-    plane = ControlPlane(folder)
+def open_cluster(folder: Path, **options: bool) -> Iterator[Cluster]:
+    """A control plane of its own in `folder` (`options` are its), with the CRDs installed; stopped at the end."""
+    plane = ControlPlane(folder, **options)
     try:
         cluster = Cluster(plane)
         yield cluster

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -14,18 +15,26 @@ from e2e.harness.build import BIN
 from e2e.harness.process import Child, free_port
 from e2e.harness.wait import eventually
 
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
 ADMIN_TOKEN = "testbed-admin"
 
 
 class ControlPlane:
     """One etcd, one kube-apiserver or more. Everything is in `folder`."""
 
-    def __init__(self, folder: Path, *, profiled: bool = False, contention: bool | None = None) -> None:
+    def __init__(self, folder: Path, *, profiled: bool = False, contention: bool | None = None, audited: bool = False) -> None:
         """`profiled`: both serve every type of profile; etcd to anybody, the API server to the admin.
 
         `contention`: whether mutex and block of the API server have anything to say; as `profiled` by default.
+        `audited`: the API server writes down who asks for what, see `audit`.
         """
         self.folder = folder
+        self._audited = audited
         self._profiled = profiled
         self._contention = profiled if contention is None else contention
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +50,7 @@ class ControlPlane:
         with (self.folder / "sa.key").open("wb") as key:
             subprocess.run([BIN / "genkey"], check=True, stdout=key)
         (self.folder / "tokens.csv").write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n")
+        (self.folder / "audit-policy").write_text(json.dumps(_AUDIT_POLICY))
 
     def start_etcd(self) -> Child:
         """Start etcd, with what it held when it was stopped."""
@@ -88,12 +98,23 @@ class ControlPlane:
                 # No controller-manager makes service accounts here.
                 "--disable-admission-plugins=ServiceAccount",
                 *(["--contention-profiling"] if self._contention else []),
+                *(self._audit_flags if self._audited else ()),
             ],
             self.folder,
         )
         if wait:
             self.wait_ready(child, port)
         return child
+
+    @property
+    def _audit_flags(self) -> tuple[str, ...]:
+        return f"--audit-policy-file={self.folder / 'audit-policy'}", f"--audit-log-path={self.folder / 'audit.log'}"
+
+    def audit(self, user: str) -> list[dict[str, Any]]:
+        """What a user has asked for, oldest first: events of the audit log; those of a watch when it begins and when it ends."""
+        whole = (self.folder / "audit.log").read_text().rpartition("\n")[0]  # the last line is being written, perhaps
+        events = [json.loads(line) for line in whole.splitlines()]
+        return [event for event in events if event["user"]["username"] == user]
 
     def wait_ready(self, child: Child, port: int = 0) -> None:
         eventually(lambda: self._ready(child, port), "the API server is ready", 60)

@@ -34,7 +34,11 @@ class Metrics:
         self._pushing()
         self._connecting()
         self._controlling()
-        self._tasks = self._gauge("event_loop_tasks", "Tasks of an event loop: main, or that of the watches.", "loop")
+        self._tasks = self._gauge(
+            "event_loop_tasks",
+            "Tasks of an event loop: main, watch (of pods and objects) or namespaces (while they are watched).",
+            "loop",
+        )
         self.stalls = self._histogram(
             "pyroscope_operator_event_loop_stall_seconds",
             "How late the main event loop does what it has to do every 50 ms. What holds it up for less is seen now and then, "

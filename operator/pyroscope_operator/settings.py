@@ -20,6 +20,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, CliPositionalArg, CliSuppress, NoDecode, SettingsConfigDict
 
 from pyroscope_operator.api import duration, size
+from pyroscope_operator.api.formats import DNS_LABEL
 from pyroscope_operator.errors import SettingsError
 from pyroscope_operator.model.access import Access, basic
 from pyroscope_operator.model.labels import Labels
@@ -27,6 +28,9 @@ from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.endpoint import FLAGS, WriteEndpoint
 
 PREFIX = "PYROSCOPE_OPERATOR_"
+_MAX_WATCHED = 100
+"""Namespaces in restricted mode: each one has three watches of its own."""
+_LONGEST_LABEL = 63
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -69,6 +73,14 @@ def _object(name: str | None) -> str | None:
     if name is not None and not re.fullmatch(r"([a-z0-9-]+/)?[a-z0-9][a-z0-9.-]*", name):
         raise ValueError("must be NAMESPACE/NAME of a PyroscopeWrite")
     return name
+
+
+def _namespaces(names: list[str]) -> list[str]:
+    if len(names) > _MAX_WATCHED:
+        raise ValueError(f"at most {_MAX_WATCHED} namespaces: leave it out to watch the whole cluster")
+    if not all(len(name) <= _LONGEST_LABEL and re.fullmatch(DNS_LABEL, name) for name in names):
+        raise ValueError("must be names of namespaces, several with commas in between")
+    return list(dict.fromkeys(names))
 
 
 def _networks(values: list[str]) -> list[str]:
@@ -169,6 +181,8 @@ class Settings(BaseSettings):
     """How often the watches are compared with a list of what exists."""
     status_interval: Seconds = "10s"
     """Least time between two writes of one object's status."""
+    watch_namespaces: Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_namespaces)] = []
+    """The only namespaces whose pods and objects the operator looks at, by Roles alone. Default: the whole cluster."""
 
     listen: Annotated[str, AfterValidator(_port)] = ":8080"
     """Address of the operator's own HTTP server: [host]:port."""
@@ -200,6 +214,8 @@ class Settings(BaseSettings):
             raise ValueError("body-memory must be at least four times body-size-limit")
         if size.parse(self.queue_memory) < size.parse(self.queue_size):
             raise ValueError("queue-memory must be at least queue-size")
+        if self.watch_namespaces and self.standalone:
+            raise ValueError("watch-namespaces is for a cluster; FILES say what to scrape")
         self._check_default()
         return self
 
@@ -212,6 +228,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"default-write and {first} exclude each other: set that in the PyroscopeWrite")
             if "/" not in self.default_write and not self.standalone:
                 raise ValueError("default-write must be NAMESPACE/NAME")
+            if self.watch_namespaces and self.default_write.partition("/")[0] not in self.watch_namespaces:
+                raise ValueError("default-write must be in one of watch-namespaces")
         elif self.pyroscope_url is None and flags:
             raise ValueError(f"{flags[0]} needs pyroscope-url")
 

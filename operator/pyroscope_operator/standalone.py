@@ -44,6 +44,7 @@ class Files:
     async def run(self) -> None:
         """Run until cancelled. Raises ManifestError when the files are wrong at start; later that is only logged."""
         await self._load()
+        self._engine.store.namespaces.listed()  # there are none, nor pods
         self.waiting_for = ""
         self._engine.synced.set()
         async with asyncio.TaskGroup() as group:

@@ -144,9 +144,9 @@ VALID = [
     good("match expression without values", selector={"matchExpressions": [{"key": "app", "operator": "Exists"}]}),
     privileged("namespaces: any", "spec.namespaceSelector", namespaceSelector={"any": True}),
     good("namespaces: empty", namespaceSelector={}),
-    unbuilt(
+    privileged(
         "namespaces: names and labels",
-        "spec.namespaceSelector.matchLabels",
+        "spec.namespaceSelector",
         namespaceSelector={"matchNames": ["a", "b-1"], "matchLabels": {"team": "x"}},
     ),
     privileged(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 
 from pyroscope_operator.discovery import selector, targets
 from pyroscope_operator.discovery.claim import Claim, Duplicate, claims
-from pyroscope_operator.discovery.discovery import PodsIn
+from pyroscope_operator.discovery.discovery import Namespaces, PodsIn
 from pyroscope_operator.discovery.plan import ObjectPlan
+from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.discovery.selector import Scope
 from pyroscope_operator.discovery.targets import Found
 from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape
 
 
-def plan(objects: Sequence[Wanted], pods_in: PodsIn, body_limit: int) -> dict[ObjectRef, ObjectPlan]:
+def plan(
+    objects: Sequence[Wanted], pods_in: PodsIn, body_limit: int, namespaces: Namespaces = MappingProxyType({})
+) -> dict[ObjectRef, ObjectPlan]:
     """The plan of each object that is not suspended."""
     plans: dict[ObjectRef, ObjectPlan] = {}
     claimed: list[Claim] = []
@@ -22,7 +27,7 @@ def plan(objects: Sequence[Wanted], pods_in: PodsIn, body_limit: int) -> dict[Ob
         if wanted.spec.suspend:
             continue
         try:
-            plans[wanted.ref], mine = _discover(wanted, pods_in, body_limit)
+            plans[wanted.ref], mine = _discover(wanted, pods_in, body_limit, namespaces)
             claimed += mine
         except Exception as bug:
             plans[wanted.ref] = ObjectPlan(bug=bug)
@@ -30,17 +35,23 @@ def plan(objects: Sequence[Wanted], pods_in: PodsIn, body_limit: int) -> dict[Ob
     return plans
 
 
-def _discover(wanted: Wanted, pods_in: PodsIn, body_limit: int) -> tuple[ObjectPlan, list[Claim]]:
+def _discover(wanted: Wanted, pods_in: PodsIn, body_limit: int, namespaces: Namespaces) -> tuple[ObjectPlan, list[Claim]]:
     spec, found, mine = wanted.spec, ObjectPlan(), list[Claim]()
     if spec.selector is not None:
-        scope = pods_in(selector.namespaces(spec, wanted.ref.namespace))
-        for pod in sorted(scope, key=lambda pod: pod.ref):
-            if selector.matches(spec.selector, pod.labels):
+        scope = selector.namespaces(spec, wanted.ref.namespace)
+        for pod in sorted(pods_in(None), key=lambda pod: pod.ref):
+            if _inside(scope, pod, namespaces) and selector.matches(spec.selector, pod.labels):
                 found.pods += 1
                 found.healthy_pods += pod.ready
                 mine += _take(targets.of_pod(spec, wanted.ref, pod), found, wanted, body_limit)
     mine += _take(targets.of_static(spec, wanted.ref), found, wanted, body_limit)
     return found, mine
+
+
+def _inside(scope: Scope, pod: Pod, namespaces: Namespaces) -> bool:
+    if scope.names is not None and pod.namespace not in scope.names:
+        return False
+    return scope.labels is None or (pod.namespace in namespaces and selector.matches(scope.labels, namespaces[pod.namespace]))
 
 
 def _take(seen: Found, plan: ObjectPlan, wanted: Wanted, body_limit: int) -> Iterator[Claim]:

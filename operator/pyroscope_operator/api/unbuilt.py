@@ -13,8 +13,6 @@ from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 
 UNBUILT: tuple[str, ...] = (
     "labelLimit",
-    "namespaceSelector.matchExpressions",
-    "namespaceSelector.matchLabels",
     "sampling",
     "targetLimit",
 )

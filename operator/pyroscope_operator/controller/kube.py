@@ -73,14 +73,23 @@ class Kube:
         self._custom = client.CustomObjectsApi(api)
         self._leases = client.CoordinationV1Api(api)
 
-    async def pod_uids(self) -> dict[ObjectRef, str]:
-        """UIDs of all pods that are watched. Raises ApiError."""
-        return await self._uids(self._core.list_pod_for_all_namespaces_without_preload_content, field_selector=POD_FIELDS)
+    async def pod_uids(self, namespace: str | None = None) -> dict[ObjectRef, str]:
+        """UIDs of the pods that are watched in a namespace; in all of them for None. Raises ApiError."""
+        if namespace is None:
+            return await self._uids(self._core.list_pod_for_all_namespaces_without_preload_content, field_selector=POD_FIELDS)
+        listing = self._core.list_namespaced_pod_without_preload_content
+        return await self._uids(listing, namespace=namespace, field_selector=POD_FIELDS)
 
-    async def object_uids(self, kind: Kind) -> dict[ObjectRef, str]:
-        """UIDs of all our objects of a kind. Raises ApiError."""
-        listing = self._custom.list_cluster_custom_object_without_preload_content
-        return await self._uids(listing, group=GROUP, version=VERSION, plural=kind.plural)
+    async def object_uids(self, kind: Kind, namespace: str | None = None) -> dict[ObjectRef, str]:
+        """UIDs of our objects of a kind in a namespace; in all of them for None. Raises ApiError."""
+        what = {"group": GROUP, "version": VERSION, "plural": kind.plural}
+        if namespace is None:
+            return await self._uids(self._custom.list_cluster_custom_object_without_preload_content, **what)
+        return await self._uids(self._custom.list_namespaced_custom_object_without_preload_content, **what, namespace=namespace)
+
+    async def namespace_uids(self) -> dict[ObjectRef, str]:
+        """UIDs of the namespaces, which are in no namespace themselves. Raises ApiError."""
+        return await self._uids(self._core.list_namespace_without_preload_content)
 
     async def _uids(self, listing: Any, **selection: str) -> dict[ObjectRef, str]:
         """Page through a list, metadata only: a tenth of the bytes of whole pods."""
@@ -90,7 +99,7 @@ class Kube:
             page = await self._call("list", listing, limit=_PAGE, _headers={"Accept": _METADATA_ONLY}, **selection, **more)
             for item in page.get("items") or ():
                 meta = item["metadata"]
-                uids[ObjectRef(meta["namespace"], meta["name"])] = meta["uid"]
+                uids[ObjectRef(meta.get("namespace", ""), meta["name"])] = meta["uid"]
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return uids

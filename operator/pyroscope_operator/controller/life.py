@@ -123,9 +123,12 @@ class _Loop(asyncio.SelectorEventLoop):
 class Life:
     """What Kopf calls is in `registry`."""
 
-    def __init__(self, registry: kopf.OperatorRegistry, metrics: Metrics) -> None:
+    def __init__(self, registry: kopf.OperatorRegistry, metrics: Metrics, name: str, namespaces: Collection[str] = ()) -> None:
+        """`name` is for the metrics. Only what is in `namespaces` is watched, if there are any."""
         kopf.on.login(registry=registry)(self._login)
         self._registry = registry
+        self._name = name
+        self._namespaces = namespaces
         self._metrics = metrics
         self._task: asyncio.Task[Any] | None = None
         self._stopping = False
@@ -148,13 +151,18 @@ class Life:
     async def _main(self) -> str:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_left_behind)
-        self._metrics.count_tasks("watch", loop)
+        self._metrics.count_tasks(self._name, loop)
         self._task = asyncio.current_task()
         if self._stopping:
             return "as asked"
         # Not kopf.operator(): when one of its watches has failed, it may wait for the other one for ever.
         roots = await kopf.spawn_tasks(
-            registry=self._registry, settings=_settings(), memories=_NoMemories(), clusterwide=True, standalone=True
+            registry=self._registry,
+            settings=_settings(),
+            memories=_NoMemories(),
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            standalone=True,
         )
         refused = loop.create_task(self._refused.wait())
         try:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, ClassVar
 
 import kopf
 
@@ -25,12 +26,17 @@ _LOG = logging.getLogger(__name__)
 _PAUSE_SECONDS = 5.0
 
 
-class Watch:
-    """Keeps a store in step with the API server's pods and our objects."""
+class Watch(ABC):
+    """Keeps a store in step with what the API server has of some resources."""
 
-    def __init__(self, store: Store, metrics: Metrics, pause: float = _PAUSE_SECONDS) -> None:
+    name: ClassVar[str]
+    """For the metrics."""
+
+    def __init__(self, store: Store, metrics: Metrics, namespaces: Collection[str] = (), pause: float = _PAUSE_SECONDS) -> None:
+        """Only what is in `namespaces` is watched, if there are any."""
         self._store = store
         self._metrics = metrics
+        self._namespaces = namespaces
         self._pause = pause
         """Seconds between two lives of Kopf."""
         self._life: Life | None = None
@@ -40,8 +46,10 @@ class Watch:
     async def run(self) -> None:
         """Watch until cancelled. Kopf is started again whenever it ends."""
         while True:
-            self._life = Life(self._registry(), self._metrics)
-            thread = asyncio.create_task(asyncio.to_thread(self._life.run), name="kopf")
+            registry = kopf.OperatorRegistry()
+            self._register(registry)
+            self._life = Life(registry, self._metrics, self.name, self._namespaces)
+            thread = asyncio.create_task(asyncio.to_thread(self._life.run), name=f"kopf {self.name}")
             try:
                 reason = await asyncio.shield(thread)
             except asyncio.CancelledError:
@@ -58,12 +66,26 @@ class Watch:
         if self._life is not None:
             self._life.stop()
 
-    def _registry(self) -> kopf.OperatorRegistry:
-        registry = kopf.OperatorRegistry()
+    @abstractmethod
+    def _register(self, registry: kopf.OperatorRegistry) -> None:
+        """Put the handlers of the resources into it."""
+
+    def _record(self, resource: str, event: kopf.RawEvent, change: Callable[..., None], *what: Any) -> None:
+        """Hand one change over to the operator's own event loop."""
+        self._metrics.watch_events.labels(resource, event["type"] or "LISTED").inc()
+        self._said = ""
+        self._loop.call_soon_threadsafe(change, *what)
+
+
+class ObjectWatch(Watch):
+    """Of pods and our objects."""
+
+    name = "watch"
+
+    def _register(self, registry: kopf.OperatorRegistry) -> None:
         for kind in KINDS:
             kopf.on.event(GROUP, VERSION, kind.plural, registry=registry)(self._on_object(kind))
         kopf.on.event("", "v1", "pods", registry=registry)(self._on_pod)
-        return registry
 
     def _on_object(self, kind: Kind) -> Callable[..., Awaitable[None]]:
         async def handler(event: kopf.RawEvent, **_: Any) -> None:
@@ -84,8 +106,18 @@ class Watch:
         else:
             self._record("pods", event, self._store.put_pod, pod)
 
-    def _record(self, resource: str, event: kopf.RawEvent, change: Callable[..., None], *what: Any) -> None:
-        """Hand one change over to the operator's own event loop."""
-        self._metrics.watch_events.labels(resource, event["type"] or "LISTED").inc()
-        self._said = ""
-        self._loop.call_soon_threadsafe(change, *what)
+
+class NamespaceWatch(Watch):
+    """Of namespaces and their labels."""
+
+    name = "namespaces"
+
+    def _register(self, registry: kopf.OperatorRegistry) -> None:
+        kopf.on.event("", "v1", "namespaces", registry=registry)(self._on_namespace)
+
+    async def _on_namespace(self, event: kopf.RawEvent, **_: Any) -> None:
+        meta, known = event["object"]["metadata"], self._store.namespaces
+        if event["type"] == "DELETED":
+            self._record("namespaces", event, known.remove, meta["name"], meta["uid"])
+        else:
+            self._record("namespaces", event, known.put, meta["name"], meta["uid"], dict(meta.get("labels") or {}))

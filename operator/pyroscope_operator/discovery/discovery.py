@@ -1,23 +1,29 @@
 """All objects over all pods, kept in step with what changes.
 
-A pod that changes is shown to the objects that look at its namespace; each of them
-enters or withdraws its claims (finding.py), and each claim is settled among those who
-want the same (contests.py).  What has another outcome then is in `changes`.
+A pod that changes is shown to the objects that look at its namespace, and the pods of a
+namespace whose labels change to those who look there from then on.  Each of them enters
+or withdraws its claims (finding.py), and each claim is settled among those who want the
+same (contests.py).  What has another outcome then is in `changes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from pyroscope_operator.discovery.contests import Changes, Contests
 from pyroscope_operator.discovery.finding import Finding
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.discovery.selector import Scope
 from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.model.ref import ObjectRef
 
 PodsIn = Callable[[frozenset[str] | None], Iterable[Pod]]
 """The pods of these namespaces; of all for None."""
+
+Namespaces = Mapping[str, Mapping[str, str]]
+"""Labels of namespaces by name."""
 
 _Findings = dict[ObjectRef, Finding]
 
@@ -25,14 +31,17 @@ _Findings = dict[ObjectRef, Finding]
 class Discovery(Mapping[ObjectRef, ObjectPlan]):
     """The plan of each object that is wanted and not suspended, computed when it is asked for."""
 
-    def __init__(self, pods_in: PodsIn, body_limit: int) -> None:
-        """`body_limit` in bytes is the operator's cap on profiles."""
+    def __init__(self, pods_in: PodsIn, body_limit: int, namespaces: Namespaces = MappingProxyType({})) -> None:
+        """`body_limit` in bytes is the operator's cap on profiles; `namespaces` is looked at, too, whenever it is needed."""
         self._pods_in = pods_in
+        self._namespaces = namespaces
         self._body_limit = body_limit
         self._contests = Contests()
         self._findings: _Findings = {}
         self._looking: dict[str | None, _Findings] = {}
         """By the namespace that they look at; None: at all of them."""
+        self._by_labels: _Findings = {}
+        """Those who look at other namespaces when labels change."""
         self._plans: dict[ObjectRef, ObjectPlan] = {}
         """Those that were asked for and still hold."""
 
@@ -55,6 +64,11 @@ class Discovery(Mapping[ObjectRef, ObjectPlan]):
                 else:
                     finding.see(found)
 
+    def see_namespace(self, name: str) -> None:
+        """Look again at the labels of a namespace, which may be new or gone."""
+        for finding in self._by_labels.values():
+            self._follow(finding, name)
+
     def changes(self) -> Changes:
         """What is to be scraped otherwise than when this was last asked for."""
         changes, self._contests.changes = self._contests.changes, {}
@@ -66,18 +80,45 @@ class Discovery(Mapping[ObjectRef, ObjectPlan]):
 
     def _add(self, wanted: Wanted) -> None:
         finding = self._findings[wanted.ref] = Finding(wanted, self._contests, self._body_limit)
-        for key in _keys(finding):
-            self._looking.setdefault(key, {})[wanted.ref] = finding
-        for pod in self._pods_in(finding.scope):
-            finding.see(pod)
+        scope = finding.scope
+        if scope.labels is not None:
+            self._by_labels[wanted.ref] = finding
+            for name in self._namespaces if scope.names is None else scope.names:
+                self._follow(finding, name)
+            return
+        for key in _keys(scope):
+            self._turn_to(finding, key)
 
     def _remove(self, ref: ObjectRef) -> None:
         finding = self._findings.pop(ref)
-        for key in _keys(finding):
-            del self._looking[key][ref]
-            if not self._looking[key]:
-                del self._looking[key]
+        self._by_labels.pop(ref, None)
+        scope = finding.scope
+        for key in _keys(scope) if scope.labels is None else list(self._looking):
+            if ref in self._looking[key]:
+                self._turn_from(finding, key)
         finding.end()
+
+    def _follow(self, finding: Finding, name: str) -> None:
+        """Bring a finding in step with the labels of a namespace."""
+        labels = self._namespaces.get(name)
+        wanted = labels is not None and finding.scope.has(name, labels)
+        if wanted == (finding.wanted.ref in self._looking.get(name, ())):
+            return
+        if wanted:
+            self._turn_to(finding, name)
+        else:
+            self._turn_from(finding, name)
+            finding.leave(name)
+
+    def _turn_to(self, finding: Finding, key: str | None) -> None:
+        self._looking.setdefault(key, {})[finding.wanted.ref] = finding
+        for pod in self._pods_in(None if key is None else frozenset({key})):
+            finding.see(pod)
+
+    def _turn_from(self, finding: Finding, key: str | None) -> None:
+        del self._looking[key][finding.wanted.ref]
+        if not self._looking[key]:
+            del self._looking[key]
 
     def __getitem__(self, ref: ObjectRef) -> ObjectPlan:
         touched = self._contests.touched
@@ -95,5 +136,6 @@ class Discovery(Mapping[ObjectRef, ObjectPlan]):
         return len(self._findings)
 
 
-def _keys(finding: Finding) -> Iterable[str | None]:
-    return (None,) if finding.scope is None else finding.scope
+def _keys(scope: Scope) -> Iterable[str | None]:
+    """Where to look, of a scope without labels."""
+    return (None,) if scope.names is None else sorted(scope.names)

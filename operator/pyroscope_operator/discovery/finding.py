@@ -10,6 +10,7 @@ from pyroscope_operator.discovery.claim import Claim, Duplicate, claims
 from pyroscope_operator.discovery.contests import Contests
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.discovery.selector import Scope
 from pyroscope_operator.discovery.targets import Found
 from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.model.ref import ObjectRef
@@ -49,10 +50,10 @@ class Finding:
         self._enter(self._static)
 
     @property
-    def scope(self) -> frozenset[str] | None:
-        """The namespaces whose pods it is to be shown; None: all of them."""
+    def scope(self) -> Scope:
+        """The namespaces whose pods it is to be shown."""
         spec = self.wanted.spec
-        return frozenset() if spec.selector is None else selector.namespaces(spec, self.wanted.ref.namespace)
+        return Scope(frozenset()) if spec.selector is None else selector.namespaces(spec, self.wanted.ref.namespace)
 
     @property
     def bug(self) -> Exception | None:
@@ -65,6 +66,11 @@ class Finding:
     def miss(self, pod: ObjectRef) -> None:
         """Forget a pod that is no more."""
         self._put(pod, None)
+
+    def leave(self, namespace: str) -> None:
+        """Forget the pods of a namespace that is no longer in its scope."""
+        for pod in [pod for pod in self._places if pod.namespace == namespace]:
+            self.miss(pod)
 
     def end(self) -> None:
         """Withdraw all claims."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -102,12 +102,17 @@ def label_of(target: Target) -> str:
 def aspects(seen: Observation) -> dict[str, Aspect]:
     """The conditions by type, the summary first."""
     found = {
-        "Accepted": Aspect("True" if seen.verdict.accepted else "False", seen.verdict.reason, seen.verdict.message),
+        "Accepted": _accepted(seen.verdict),
         "Discovered": _idle(seen) or _discovered(seen.plan or ObjectPlan()),
         "Scraping": _idle(seen) or _scraping(seen),
         "Delivering": _delivering(seen),
     }
     return {"Ready": _ready(seen, found), **found}
+
+
+def _accepted(verdict: Verdict) -> Aspect:
+    status: Literal["True", "False", "Unknown"] = "True" if verdict.accepted else "Unknown" if verdict.pending else "False"
+    return Aspect(status, verdict.reason, verdict.message)
 
 
 def _idle(seen: Observation) -> Aspect | None:
@@ -179,9 +184,10 @@ def _delivery_trouble(seen: Observation) -> Aspect | None:
 
 def _ready(seen: Observation, found: Mapping[str, Aspect]) -> Aspect:
     """Accepted, every wanted scrape tried with a target up (or none wanted), and delivery not failing."""
-    for kind in ("Accepted", "Delivering"):
-        if found[kind].status == "False":
-            return found[kind]
+    if not seen.verdict.accepted:
+        return replace(found["Accepted"], status="False")
+    if found["Delivering"].status == "False":
+        return found["Delivering"]
     if seen.plan is None:
         return Aspect("True", "Suspended", "nothing is scraped: spec.suspend is true")
     return _scrapes_ready(seen, seen.plan, found)

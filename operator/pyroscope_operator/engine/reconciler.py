@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
+from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
+from pyroscope_operator.discovery import selector
 from pyroscope_operator.discovery.contests import Changes
 from pyroscope_operator.discovery.discovery import Discovery
 from pyroscope_operator.discovery.plan import ObjectPlan
@@ -17,7 +19,7 @@ from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.engine.access import REASONS, ReferenceProblem, Resolver, references
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
-from pyroscope_operator.engine.verdict import Policy, Verdict, judge
+from pyroscope_operator.engine.verdict import Policy, Verdict, judge, without_namespaces
 from pyroscope_operator.engine.writes import WriteDecision, Writes
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.data import DataRef
@@ -78,8 +80,8 @@ class Reconciler:
         self._metrics = metrics
         self._discovery: Discovery | None = None
         """In step with the pool. None: it is built anew."""
-        self._editions: tuple[int, int] | None = None
-        """Those of objects and Secrets, on which was decided."""
+        self._editions: tuple[int, ...] | None = None
+        """Those of objects, Secrets and the knowledge of namespaces, on which was decided."""
         self._judged: dict[ObjectRef, Judged] = {}
         self._judged_by: set[ObjectRef] = set()
         """The writes that existed then."""
@@ -106,27 +108,43 @@ class Reconciler:
         discovery, self._discovery = self._discovery, None  # not kept if anything fails
         decision = self.decision
         if discovery is None:
-            discovery, self._editions = Discovery(self._store.pods_in, self._policy.body_limit), None
+            discovery, self._editions = self._anew(), None
             stopped: Changes = dict.fromkeys(self._pool.keys())
         else:
             stopped = {}
-        if self._editions != (self._store.edition, self._secrets.edition):
+        if self._editions != self._current(self._store.edition):
             decision = await self._reconsider(discovery)
         with self._metrics.reconcile_seconds.time():
             for pod in self._store.take_pods():
                 discovery.see(pod, self._store.pod(pod))
+            for namespace in self._store.namespaces.take():
+                discovery.see_namespace(namespace)
         await self._pool.sync(stopped | discovery.changes())
         self._tell(decision, discovery.bugs())
         self.decision, self._discovery = decision, discovery
         if since is not None:
             self._metrics.change_seconds.observe(time.monotonic() - since)
 
+    def _anew(self) -> Discovery:
+        return Discovery(self._store.pods_in, self._policy.body_limit, self._store.namespaces.labels)
+
+    def _current(self, edition: int) -> tuple[int, ...]:
+        return edition, self._secrets.edition, self._store.namespaces.edition
+
+    def ask(self) -> None:
+        """Say whether namespaces are wanted, before the first decision."""
+        self._ask(self.judged())
+
+    def _ask(self, judged: Mapping[ObjectRef, Judged]) -> None:
+        self._store.namespaces.want(any(_needs_namespaces(item) for item in judged.values()))
+
     async def _reconsider(self, discovery: Discovery) -> Decision:
         """Decide anew on all objects; those that are as they were cost next to nothing."""
         edition = self._store.edition
         judged = self._judged = self.judged()  # as they are now: what comes while Secrets are read has its own turn
+        self._ask(judged)
         await self._secrets.ensure(_references(judged.values()) | self._writes.references())
-        self._editions = (edition, self._secrets.edition)
+        self._editions = self._current(edition)
         decision = self.decide(judged, discovery)
         self._secrets.doubt(_references(_failing(judged, decision)) | self._writes.references(failing=decision.writes))
         self._writes.sync(decision.writes)
@@ -151,17 +169,25 @@ class Reconciler:
         for ref, (found, verdict) in judged.items():
             verdicts[ref] = verdict
             if found.spec is not None and verdict.accepted:
-                try:
-                    access = self._resolver.resolve(ref, found.spec, ref.namespace)
-                except ReferenceProblem as problem:
-                    verdicts[ref] = Verdict(problem.reason, problem.message)
+                outcome = self._outcome(found, found.spec)
+                if isinstance(outcome, Wanted):
+                    wanted[ref] = outcome
                 else:
-                    wanted[ref] = Wanted(ref, found.created, found.spec, access)
+                    verdicts[ref] = outcome
         self._resolver.forget(judged.keys())
         generations = {ref: found.generation for ref, (found, _) in judged.items()}
         with self._metrics.reconcile_seconds.time():
             discovery.want(wanted)
         return Decision(generations, verdicts, discovery, self._writes.decide(), self._forwards(wanted.values()))
+
+    def _outcome(self, found: ScrapeObject, spec: PyroscopeScrapeSpec) -> Wanted | Verdict:
+        """A valid object with what it needs, or what is missing."""
+        if (missing := without_namespaces(spec, self._store.namespaces.knowledge)) is not None:
+            return missing
+        try:
+            return Wanted(found.ref, found.created, spec, self._resolver.resolve(found.ref, spec, found.ref.namespace))
+        except ReferenceProblem as problem:
+            return Verdict(problem.reason, problem.message)
 
     def _forwards(self, wanted: Iterable[Wanted]) -> dict[ObjectRef, tuple[ObjectRef, ...]]:
         default = (self._policy.default_write,) if self._policy.default_write else ()
@@ -187,7 +213,12 @@ def _tell(before: Mapping[ObjectRef, Verdict], now: Mapping[ObjectRef, Verdict])
 
 def _failing(judged: Mapping[ObjectRef, Judged], decision: Decision) -> Iterator[Judged]:
     """Objects that would be accepted but for what they refer to."""
-    return (item for ref, item in judged.items() if item.verdict.accepted and not decision.verdicts[ref].accepted)
+    return (item for ref, item in judged.items() if item.verdict.accepted and decision.verdicts[ref].reason in REASONS)
+
+
+def _needs_namespaces(item: Judged) -> bool:
+    spec = item.found.spec
+    return spec is not None and item.verdict.accepted and not spec.suspend and selector.needs_namespaces(spec)
 
 
 def _references(judged: Iterable[Judged]) -> frozenset[DataRef]:

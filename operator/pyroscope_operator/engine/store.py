@@ -14,6 +14,7 @@ from pyroscope_operator.api.load import load
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 from pyroscope_operator.api.write import PyroscopeWriteSpec
 from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.engine.namespaces import Namespaces
 from pyroscope_operator.errors import SpecError
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
@@ -83,6 +84,7 @@ class Store:
         """Another one for each change of an object."""
         self.since: float | None = None
         """Time of the oldest change of a pod or an object that nobody has acted upon, by the monotonic clock."""
+        self.namespaces = Namespaces(self._touch)
         self._pods: dict[str, dict[str, Pod]] = {}
         self._new_pods: set[ObjectRef] = set()
         self._metrics = metrics
@@ -141,11 +143,15 @@ class Store:
         groups = self._pods.values() if namespaces is None else (self._pods.get(name, {}) for name in sorted(namespaces))
         return chain.from_iterable(group.values() for group in groups)
 
-    def pod_uids(self) -> dict[ObjectRef, str]:
-        return {ObjectRef(pod.namespace, pod.name): pod.uid for pod in self.pods_in(None)}
+    def pod_uids(self, namespace: str | None = None) -> dict[ObjectRef, str]:
+        """Of one namespace; of all for None."""
+        pods = self.pods_in(None if namespace is None else frozenset({namespace}))
+        return {ObjectRef(pod.namespace, pod.name): pod.uid for pod in pods}
 
-    def object_uids(self, kind: Kind = SCRAPE) -> dict[ObjectRef, str]:
-        return {ref: found.uid for ref, found in self.of_kind(kind).items()}
+    def object_uids(self, kind: Kind = SCRAPE, namespace: str | None = None) -> dict[ObjectRef, str]:
+        """Of one namespace; of all for None."""
+        known = self.of_kind(kind).items()
+        return {ref: found.uid for ref, found in known if namespace in {None, ref.namespace}}
 
     def _new_object(self) -> None:
         self.edition += 1

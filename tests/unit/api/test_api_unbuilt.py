@@ -20,11 +20,6 @@ def asked(**fields: Any) -> list[str]:
         ({"targetLimit": 1}, "spec.targetLimit"),
         ({"labelLimit": 1}, "spec.labelLimit"),
         ({"sampling": {"percent": 1}}, "spec.sampling"),
-        ({"namespaceSelector": {"matchLabels": {"a": "b"}}}, "spec.namespaceSelector.matchLabels"),
-        (
-            {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
-            "spec.namespaceSelector.matchExpressions",
-        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -47,7 +42,8 @@ def test_unbuilt(fields: dict[str, Any], path: str) -> None:
             "sampling": None,
         },
         {"namespaceSelector": {"any": True}},
-        {"namespaceSelector": {"matchNames": ["a"], "matchLabels": {}}},
+        {"namespaceSelector": {"matchNames": ["a"], "matchLabels": {"a": "b"}}},
+        {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
         {"clustering": {"enabled": False}, "enableHTTP2": False, "followRedirects": False, "suspend": True},
         {"basicAuth": {"username": SECRET}, "headers": [{"name": "a", "value": "b"}], "proxyUrl": "http://a", "noProxy": "b"},
         {

@@ -43,6 +43,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ([_URL, "--write-headers", "a=b", "--write-headers", "c=d"], {}, "write_headers", {"a": "b", "c": "d"}),
         ([_URL, "--no-write-retry-on-http-429"], {}, "write_retry_on_http_429", False),
         ([_URL], {}, "body_size_limit", "16MiB"),
+        ([_URL], {}, "watch_namespaces", []),
+        (
+            [_URL, "--watch-namespaces=a,b", "--watch-namespaces", "c", "--watch-namespaces=a"],
+            {},
+            "watch_namespaces",
+            ["a", "b", "c"],
+        ),
+        ([_URL], {"PYROSCOPE_OPERATOR_WATCH_NAMESPACES": "a, b"}, "watch_namespaces", ["a", "b"]),
+        (["--watch-namespaces=a,b", "--default-write=b/main"], {}, "default_write", "b/main"),
     ],
 )
 def test_settings(
@@ -66,6 +75,11 @@ def test_settings(
         ([_URL, "--queue-size=big"], "--queue-size"),
         ([_URL, "--listen=8080"], "--listen"),
         ([_URL, "--standalone"], "FILE"),
+        ([_URL, "--standalone", "some.yaml", "--watch-namespaces=a"], "watch-namespaces is for a cluster"),
+        ([_URL, "--watch-namespaces=A"], "--watch-namespaces"),
+        ([_URL, f"--watch-namespaces={'a' * 64}"], "--watch-namespaces"),
+        ([_URL, f"--watch-namespaces={','.join(f'n{n}' for n in range(101))}"], "at most 100 namespaces"),
+        (["--watch-namespaces=a,b", "--default-write=c/main"], "default-write must be in one of watch-namespaces"),
         ([_URL, "some.yaml"], "--standalone"),
         ([_URL, "--secrets-dir", "/tmp"], "--standalone"),
         ([_URL, "--configmaps-dir", "/tmp"], "--standalone"),

@@ -13,6 +13,7 @@ import pytest
 
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import Store
+from pyroscope_operator.engine.verdict import without_namespaces
 from pyroscope_operator.errors import ManifestError
 from pyroscope_operator.folders import Folders
 from pyroscope_operator.metrics import Metrics
@@ -130,6 +131,16 @@ async def test_selectors_have_no_effect_and_that_is_said(tmp_path: Path, caplog:
     path.write_text(manifest("a", spec="selector: {}"))
     async with following(path):
         assert "spec.selector has no effect" in caplog.text
+
+
+async def test_nobody_waits_for_namespaces(tmp_path: Path) -> None:
+    """Their labels have no effect, as the selector has none."""
+    path = tmp_path / "file.yaml"
+    path.write_text(manifest("a", spec="selector: {}, namespaceSelector: {matchLabels: {a: b}}"))
+    async with following(path) as engine:
+        spec = engine.store.objects[A].spec
+        assert spec is not None
+        assert without_namespaces(spec, engine.store.namespaces.knowledge) is None
 
 
 @pytest.mark.parametrize("content", ["kind: [", "- 1", None])

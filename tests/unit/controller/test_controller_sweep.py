@@ -60,7 +60,7 @@ async def test_what_comes_during_the_list_stays() -> None:
     kube, store = FakeKube(), Store(Metrics())
 
     class Slow(FakeKube):
-        async def pod_uids(self) -> dict[ObjectRef, str]:
+        async def pod_uids(self, namespace: str | None = None) -> dict[ObjectRef, str]:
             listed = await kube.pod_uids()
             store.put_pod(_pod("just-created", "9"))  # the watch is faster than the list
             return listed

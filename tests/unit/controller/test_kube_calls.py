@@ -98,9 +98,11 @@ async def refused(call: Awaitable[Any]) -> ApiError:
         ("pod_uids", (), "/api/v1/pods"),
         ("object_uids", (SCRAPE,), "/apis/pyroscope-operator.dev/v1alpha1/pyroscopescrapes"),
         ("object_uids", (WRITE,), "/apis/pyroscope-operator.dev/v1alpha1/pyroscopewrites"),
+        ("pod_uids", ("shop",), "/api/v1/namespaces/shop/pods"),
+        ("object_uids", (WRITE, "shop"), "/apis/pyroscope-operator.dev/v1alpha1/namespaces/shop/pyroscopewrites"),
     ],
 )
-async def test_a_list_is_paged_through(use: Use, method: str, kind: tuple[Kind, ...], path: str) -> None:
+async def test_a_list_is_paged_through(use: Use, method: str, kind: tuple[Kind | str, ...], path: str) -> None:
     pages = {
         "": ([item("a", "1"), item("b", "2")], "t/1=="),
         "t/1==": ([], "t2"),
@@ -123,6 +125,20 @@ async def test_a_list_is_paged_through(use: Use, method: str, kind: tuple[Kind, 
         assert request.headers["Authorization"] == f"Bearer {SECRET}"
         wanted = "status.phase!=Succeeded,status.phase!=Failed" if method == "pod_uids" else None
         assert request.query.get("fieldSelector") == wanted
+
+
+async def test_namespaces_are_in_no_namespace(use: Use) -> None:
+    asked: list[web.Request] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.json_response({"items": [{"metadata": {"name": "shop", "uid": "1"}}]})
+
+    async with api(handler, use) as kube:
+        assert await kube.namespace_uids() == {ObjectRef("", "shop"): "1"}
+    (request,) = asked
+    assert request.path == "/api/v1/namespaces"
+    assert "PartialObjectMetadataList" in request.headers["Accept"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from pyroscope_operator.api.kinds import KINDS, WRITE
-from pyroscope_operator.controller.watch import Watch
+from pyroscope_operator.controller.watch import NamespaceWatch, ObjectWatch, Watch
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.ref import ObjectRef
@@ -30,16 +30,18 @@ A = ObjectRef("shop", "a")
 class ApiServer:
     """Discovery, lists and watches.
 
-    `refuse`: the status of every answer; `refuse_watch`: of the answers to watches of these; `silent`: where a watch
-    gets no answer.
+    `refuse`: the status of every answer; `refuse_path`: of those at these paths;
+    `refuse_watch`: of the answers to watches of these; `silent`: where a watch gets no answer.
     """
 
     def __init__(self) -> None:
         self.refuse = 0
+        self.refuse_path: dict[str, int] = {}
         self.refuse_watch: dict[str, int] = {}
         self.silent = ""
         self.listed: dict[str, list[dict[str, Any]]] = {_PODS: [], _OBJECTS: [], _WRITES: []}
         self.lists: dict[str, int] = defaultdict(int)
+        self.asked: set[str] = set()
         self.streams: dict[str, asyncio.Queue[dict[str, Any] | None]] = defaultdict(asyncio.Queue)
         self.tokens: list[str] = []
         self.valid = ""
@@ -47,10 +49,11 @@ class ApiServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.tokens.append(request.headers["Authorization"].removeprefix("Bearer "))
+        self.asked.add(request.path)
         watching = "watch" in request.query
         if self.valid and self.tokens[-1] != self.valid:
             return web.json_response({"kind": "Status", "code": 401}, status=401)
-        if status := self.refuse or (watching and self.refuse_watch.get(request.path)):
+        if status := self.refuse or self.refuse_path.get(request.path) or (watching and self.refuse_watch.get(request.path)):
             return web.json_response({"kind": "Status", "code": status, "message": "s3cr3t"}, status=status)
         if request.path in self.listed:
             return await (self._watch(request) if watching else self._list(request))
@@ -89,10 +92,11 @@ def _resources(**kinds: str) -> dict[str, Any]:
     return {"resources": [{"name": name, "kind": kind, **common} for name, kind in kinds.items()]}
 
 
+_IN_NONE = {"singularName": "", "namespaced": False, "verbs": ["get", "list", "watch"]}
 _VERSION = {"groupVersion": f"{_GROUP}/v1alpha1", "version": "v1alpha1"}
 _DISCOVERY = {
     "/api": {"versions": ["v1"]},
-    "/api/v1": _resources(pods="Pod", namespaces="Namespace"),
+    "/api/v1": {"resources": [*_resources(pods="Pod")["resources"], {"name": "namespaces", "kind": "Namespace", **_IN_NONE}]},
     "/apis": {"groups": [{"name": _GROUP, "versions": [_VERSION], "preferredVersion": _VERSION}]},
     f"/apis/{_GROUP}/v1alpha1": _resources(pyroscopescrapes="PyroscopeScrape", pyroscopewrites="PyroscopeWrite"),
 }
@@ -105,8 +109,14 @@ def token(tmp_path: Path) -> Path:
     return path
 
 
+Make = Callable[[Store, Metrics], Watch]
+_OBJECTS_AND_PODS = partial(ObjectWatch, pause=0.2)
+
+
 @asynccontextmanager
-async def watching(server: ApiServer, token: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Watch]]:
+async def watching(
+    server: ApiServer, token: Path, monkeypatch: pytest.MonkeyPatch, make: Make = _OBJECTS_AND_PODS
+) -> AsyncIterator[tuple[Store, Watch]]:
     app = web.Application()
     app.router.add_route("GET", "/{path:.*}", server.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -123,7 +133,7 @@ async def watching(server: ApiServer, token: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     metrics = Metrics()
     store = Store(metrics)
-    watch = Watch(store, metrics, pause=0.2)
+    watch = make(store, metrics)
     task = asyncio.create_task(watch.run())
     try:
         yield store, watch
@@ -250,3 +260,44 @@ async def test_started_again_on_demand(token: Path, monkeypatch: pytest.MonkeyPa
         watch.restart()
         await until(lambda: store.pod_uids() == {A: "1"})
         assert server.lists == {_PODS: 2, _OBJECTS: 2, _WRITES: 2}
+
+
+async def test_some_namespaces_only(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is refused, since it does not exist yet, is nothing to the other; nobody asks for the whole cluster."""
+    server = ApiServer()
+    for path in (_PODS, _OBJECTS, _WRITES):
+        del server.listed[path]
+        base, _, plural = path.rpartition("/")
+        for namespace in ("shop", "later"):
+            server.listed[f"{base}/namespaces/{namespace}/{plural}"] = []
+    shop, later = "/api/v1/namespaces/shop/pods", "/api/v1/namespaces/later/pods"
+    server.listed[shop] = [thing("a", "1")]
+    server.listed[later] = [thing("b", "2")]
+    server.refuse_path = {path: 403 for path in server.listed if "/later/" in path}
+    make = partial(ObjectWatch, namespaces=("shop", "later"), pause=0.2)
+    async with watching(server, token, monkeypatch, make) as (store, _):
+        await until(lambda: store.pod_uids() == {A: "1"} and server.watching == 3)
+        server.say("ADDED", "c", "3", shop)
+        await until(lambda: len(store.pod_uids()) == 2)
+        server.refuse_path.clear()
+        await until(lambda: ObjectRef("shop", "b") in store.pod_uids() and server.watching == 6)
+    assert server.asked - _DISCOVERY.keys() == server.listed.keys()
+    assert server.lists[shop] == 1
+
+
+async def test_namespaces(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their labels, and nothing of pods and objects."""
+    server, path = ApiServer(), "/api/v1/namespaces"
+
+    def namespace(name: str, uid: str, **labels: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "uid": uid, "resourceVersion": uid, "labels": labels}}
+
+    server.listed[path] = [namespace("shop", "1", team="x"), {"metadata": {"name": "bare", "uid": "2", "resourceVersion": "2"}}]
+    async with watching(server, token, monkeypatch, partial(NamespaceWatch, pause=0.2)) as (store, _):
+        known = store.namespaces
+        await until(lambda: known.labels == {"shop": {"team": "x"}, "bare": {}})
+        server.streams[path].put_nowait({"type": "MODIFIED", "object": namespace("shop", "1", team="y")})
+        await until(lambda: known.labels["shop"] == {"team": "y"})
+        server.streams[path].put_nowait({"type": "DELETED", "object": namespace("shop", "1", team="y")})
+        await until(lambda: known.uids() == {ObjectRef("", "bare"): "2"})
+    assert server.asked - _DISCOVERY.keys() == {path}

@@ -70,7 +70,7 @@ async def test_it_is_not_synced_before_the_writes_are_known() -> None:
 
 
 class OneMissing(FakeKube):
-    async def object_uids(self, kind: object) -> dict[ObjectRef, str]:
+    async def object_uids(self, kind: object, namespace: str | None = None) -> dict[ObjectRef, str]:
         if kind is WRITE:
             raise ApiError(404, "list")
         return {}
@@ -80,6 +80,27 @@ async def test_either_crd_must_be_there() -> None:
     await _require_crds(FakeKube())
     with pytest.raises(ClusterError, match="CRDNotInstalled: the cluster has no PyroscopeWrites"):
         await _require_crds(OneMissing())
+
+
+async def test_one_watched_namespace_is_enough_to_look_for_the_crds() -> None:
+    """The others may not exist yet, nor their Roles."""
+    kube = FakeKube()
+    kube.refuse_namespace = {"a": 403}
+    await _require_crds(kube, ("a", "b"))
+    assert kube.calls == ["objects in a", "objects in b", "writes in a", "writes in b"]
+    with pytest.raises(ClusterError, match="CRDNotInstalled"):
+        await _require_crds(OneMissing(), ("a", "b"))
+
+
+async def test_without_any_right_it_waits() -> None:
+    kube = FakeKube()
+    kube.refuse_namespace = {"a": 403, "b": 403}
+    waiting = asyncio.create_task(_require_crds(kube, ("a", "b")))
+    await asyncio.sleep(10)
+    assert not waiting.done()
+    kube.refuse_namespace.clear()
+    await asyncio.sleep(3)
+    assert waiting.done()
 
 
 @dataclass

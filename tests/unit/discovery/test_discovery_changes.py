@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from builders import MIB, container, only, pod, wanted
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import plan
 
@@ -16,6 +18,13 @@ from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape
 
 NAMESPACES = ("shop", "other")
+SELECTORS: tuple[dict[str, Any], ...] = (
+    {},
+    {"any": True},
+    {"matchNames": list(NAMESPACES)},
+    {"matchLabels": {"team": "x"}},
+    {"matchNames": ["other"], "matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["x"]}]},
+)
 CPU_PATH = "/debug/pprof/profile"
 CONFIGS = (
     only("memory"),
@@ -41,7 +50,8 @@ class World:
         self.pods: dict[ObjectRef, Pod] = {}
         self.objects: dict[ObjectRef, Wanted] = {}
         self.scrapes: dict[str, Scrape] = {}
-        self.discovery = Discovery(self.pods_in, MIB)
+        self.namespaces: dict[str, Mapping[str, str]] = {}
+        self.discovery = Discovery(self.pods_in, MIB, self.namespaces)
 
     def pods_in(self, namespaces: frozenset[str] | None) -> list[Pod]:
         return [pod for pod in self.pods.values() if namespaces is None or pod.namespace in namespaces]
@@ -53,6 +63,13 @@ class World:
     def remove_pod(self, ref: ObjectRef) -> None:
         self.pods.pop(ref, None)
         self.discovery.see(ref, None)
+
+    def label(self, name: str, labels: Mapping[str, str] | None) -> None:
+        """A namespace has these labels from now on; None: it is no more, though pods may be."""
+        self.namespaces.pop(name, None)
+        if labels is not None:
+            self.namespaces[name] = labels
+        self.discovery.see_namespace(name)
 
     def put_object(self, changed: Wanted) -> None:
         self.objects[changed.ref] = changed
@@ -68,7 +85,7 @@ class World:
         return changes
 
     def check(self) -> None:
-        expected = plan(list(self.objects.values()), self.pods_in, MIB)
+        expected = plan(list(self.objects.values()), self.pods_in, MIB, self.namespaces)
         bugs = {ref for ref, mine in expected.items() if mine.bug is not None}
         assert self.discovery.bugs().keys() == bugs
         assert self.discovery.keys() == expected.keys()
@@ -101,7 +118,7 @@ def pods(draw: st.DrawFn) -> Pod:
 def objects(draw: st.DrawFn) -> Wanted:
     fields: dict[str, Any] = {
         "profilingConfig": draw(st.sampled_from(CONFIGS)),
-        "namespaceSelector": draw(st.sampled_from([{}, {"any": True}, {"matchNames": list(NAMESPACES)}])),
+        "namespaceSelector": draw(st.sampled_from(SELECTORS)),
         "suspend": draw(st.integers(0, 7)) == 0,
         "interval": draw(st.sampled_from(["15s", "30s"])),
         "annotations": {"mode": draw(st.sampled_from(["Ignore", "Override", "Require"])), "prefix": "x.y"},
@@ -115,14 +132,20 @@ def objects(draw: st.DrawFn) -> Wanted:
     return wanted(name, namespace, draw(st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"])), **fields)
 
 
-Event = Pod | Wanted | tuple[str, ObjectRef] | None
+Event = Pod | Wanted | tuple[str, ObjectRef] | tuple[str, str, dict[str, str] | None] | None
+LABELED = st.tuples(
+    st.just("labels"),
+    st.sampled_from(NAMESPACES),
+    st.sampled_from([None, {}, {"team": "x"}, {"team": "x", "a": "b"}, {"team": "y"}]),
+)
 GONE = st.tuples(
     st.sampled_from(["pod", "object"]),
     st.builds(ObjectRef, st.sampled_from(NAMESPACES), st.sampled_from(["web-0", "web-1", "web-2", "a", "b", "c"])),
 )
 
 
-@given(st.lists(st.one_of(pods(), objects(), GONE, st.none()), max_size=30))
+@settings(max_examples=400)
+@given(st.lists(st.one_of(pods(), objects(), GONE, LABELED, st.none()), max_size=30))
 def test_as_if_computed_anew(events: list[Event]) -> None:
     """None stands for a moment when the changes are acted upon."""
     world = World()
@@ -136,6 +159,8 @@ def test_as_if_computed_anew(events: list[Event]) -> None:
                 world.remove_pod(ref)
             case ("object", ref):
                 world.remove_object(ref)
+            case ("labels", name, labels):
+                world.label(name, labels)
             case None:
                 world.act()
                 world.check()
@@ -157,6 +182,42 @@ def test_a_change_of_one_pod_changes_its_scrapes_and_no_others() -> None:
     assert world.act() == {}
     world.remove_pod(ObjectRef("shop", "web-7"))
     assert list(world.act().values()) == [None, None]
+
+
+def test_a_label_changes_the_scrapes_of_its_namespace_and_no_others() -> None:
+    world = World()
+    for number in range(20):
+        world.put_pod(pod(f"web-{number}", NAMESPACES[number % 2], ip=f"10.0.0.{number}"))
+    world.label("shop", {"team": "x"})
+    world.put_object(wanted("a", profilingConfig=only("memory"), namespaceSelector={"matchLabels": {"team": "x"}}))
+    assert {scrape.target.namespace for scrape in world.act().values() if scrape} == {"shop"}
+    world.label("other", {"team": "x"})
+    came = world.act()
+    assert len(came) == 10 and {scrape.target.namespace for scrape in came.values() if scrape} == {"other"}
+    world.label("other", {"team": "x", "more": "y"})
+    assert world.act() == {}
+    world.label("shop", None)
+    went = world.act()
+    assert len(went) == 10 and set(went.values()) == {None}
+    world.put_pod(pod("web-20", "shop", ip="10.0.0.20"))
+    assert world.act() == {}
+    world.remove_object(ObjectRef("shop", "a"))
+    world.label("shop", {"team": "x"})
+    assert set(world.act().values()) == {None}
+
+
+@pytest.mark.parametrize("before", SELECTORS[1:])
+def test_an_object_that_looks_elsewhere_sees_no_more_of_what_it_saw(before: dict[str, Any]) -> None:
+    world = World()
+    world.label("other", {"team": "x"} if "matchLabels" in before else {})
+    world.put_object(wanted("a", profilingConfig=only("memory"), namespaceSelector=before))
+    world.put_pod(pod("web-0", "other", ip="10.0.0.1"))
+    assert [scrape.target.namespace for scrape in world.act().values() if scrape] == ["other"]
+    world.put_object(wanted("a", profilingConfig=only("memory")))
+    assert list(world.act().values()) == [None]
+    world.put_pod(pod("web-0", "other", ip="10.0.0.2"))
+    world.put_pod(pod("web-1", "other", ip="10.0.0.3"))
+    assert world.act() == {}
 
 
 def test_a_plan_is_the_same_value_until_it_changes() -> None:

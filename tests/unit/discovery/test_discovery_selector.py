@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from builders import spec
 
-from pyroscope_operator.discovery.selector import matches, namespaces
+from pyroscope_operator.discovery.selector import Scope, matches, namespaces, needs_namespaces
 
 
 def _expression(operator: str, *values: str) -> dict[str, Any]:
@@ -66,4 +66,55 @@ def test_matches(selector: dict[str, Any], matching: list[dict[str, str]], other
     ],
 )
 def test_namespaces(selector: dict[str, Any] | None, expected: set[str] | None) -> None:
-    assert namespaces(spec(namespaceSelector=selector), "shop") == expected
+    scope = namespaces(spec(namespaceSelector=selector), "shop")
+    assert scope == Scope(None if expected is None else frozenset(expected))
+    assert not needs_namespaces(spec(namespaceSelector=selector))
+
+
+@pytest.mark.parametrize(
+    ("selector", "inside", "outside"),
+    [
+        pytest.param(
+            {"matchLabels": {"tier": "web"}},
+            [("shop", {"tier": "web"}), ("a", {"tier": "web", "x": "y"})],
+            [("shop", {}), ("a", {"tier": "db"})],
+            id="matchLabels: of all namespaces, not of its own only",
+        ),
+        pytest.param(_expression("NotIn", "db"), [("a", {}), ("b", {"tier": "web"})], [("a", {"tier": "db"})], id="expressions"),
+        pytest.param(
+            {"matchNames": ["a"], "matchLabels": {"tier": "web"}},
+            [("a", {"tier": "web"})],
+            [("a", {}), ("b", {"tier": "web"})],
+            id="names and labels: both must hold",
+        ),
+        pytest.param(
+            {"matchLabels": {"x": "y"}, **_expression("Exists")},
+            [("a", {"x": "y", "tier": ""})],
+            [("a", {"x": "y"}), ("a", {"tier": ""})],
+            id="labels and expressions: both must hold",
+        ),
+    ],
+)
+def test_namespaces_by_labels(
+    selector: dict[str, Any], inside: list[tuple[str, dict[str, str]]], outside: list[tuple[str, dict[str, str]]]
+) -> None:
+    read = spec(namespaceSelector=selector)
+    assert [named for named in inside + outside if namespaces(read, "shop").has(*named)] == inside
+    assert needs_namespaces(read)
+
+
+def test_who_selects_no_pods_needs_no_namespaces() -> None:
+    assert not needs_namespaces(spec(staticTargets=[{"address": "db:1"}], namespaceSelector={"matchLabels": {"a": "b"}}))
+
+
+@pytest.mark.parametrize(
+    ("scope", "within"),
+    [
+        (Scope(frozenset({"shop"})), True),
+        (Scope(frozenset()), True),
+        (Scope(frozenset({"shop", "a"})), False),
+        (Scope(None), False),
+    ],
+)
+def test_within(scope: Scope, within: bool) -> None:
+    assert scope.within(frozenset({"shop"})) is within

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from builders import MIB, manifest, spec
 
 from pyroscope_operator.api.unbuilt import UNBUILT, unbuilt
+from pyroscope_operator.engine.namespaces import Knowledge
 from pyroscope_operator.engine.store import ScrapeObject
-from pyroscope_operator.engine.verdict import Policy, Verdict, judge
+from pyroscope_operator.engine.verdict import Policy, Verdict, judge, without_namespaces
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.endpoint import FLAGS
 
@@ -20,8 +21,6 @@ STANDALONE = Policy(privileged_namespaces=None, body_limit=MIB)
 SECRET = {"name": "credentials", "key": "token"}
 ASKING: dict[str, dict[str, Any]] = {
     "labelLimit": {"labelLimit": 20},
-    "namespaceSelector.matchExpressions": {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
-    "namespaceSelector.matchLabels": {"namespaceSelector": {"matchLabels": {"team": ""}}},
     "sampling": {"sampling": {"percent": 50}},
     "targetLimit": {"targetLimit": 100},
 }
@@ -143,6 +142,9 @@ class TestPolicy:
         ({"namespaceSelector": {"any": True}}, "spec.namespaceSelector"),
         ({"namespaceSelector": {"matchNames": ["other"]}}, "spec.namespaceSelector"),
         ({"namespaceSelector": {"matchNames": ["shop", "other"]}}, "spec.namespaceSelector"),
+        ({"namespaceSelector": {"matchLabels": {"team": "a"}}}, "spec.namespaceSelector"),
+        ({"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}}, "spec.namespaceSelector"),
+        ({"namespaceSelector": {"matchNames": ["other"], "matchLabels": {"team": "a"}}}, "spec.namespaceSelector"),
         ({"staticTargets": [{"address": "db:6060"}]}, "spec.staticTargets"),
         ({"selector": {}, "staticTargets": [{"address": "db:6060"}]}, "spec.staticTargets"),
     )
@@ -163,6 +165,72 @@ class TestPolicy:
     @pytest.mark.parametrize("fields", [fields for fields, _ in CROSSING])
     def test_standalone_is_exempt(self, fields: dict[str, Any]) -> None:
         assert verdict(STANDALONE, **fields).accepted
+
+
+class TestWatchedNamespaces:
+    """An operator that watches some namespaces only."""
+
+    POLICY = Policy(
+        privileged_namespaces=frozenset({"platform"}), body_limit=MIB, watched_namespaces=frozenset({"platform", "a"})
+    )
+
+    @pytest.mark.parametrize(
+        ("selector", "named"),
+        [
+            ({"matchNames": ["a", "b"]}, "'b'"),
+            ({"matchNames": ["f", "e", "d", "c", "b"]}, "'b', 'c', 'd' and 2 more"),
+        ],
+    )
+    def test_names_what_is_not_watched(self, selector: dict[str, Any], named: str) -> None:
+        found = verdict(self.POLICY, namespace="platform", namespaceSelector=selector)
+        assert found.reason == "NamespaceNotAllowed"
+        assert found.message.startswith(f"spec.namespaceSelector.matchNames: the operator does not watch {named} (")
+        assert "watchNamespaces" in found.message
+
+    @pytest.mark.parametrize("names", [{}, {"matchNames": ["a"]}, {"matchNames": ["platform"]}, {"matchNames": ["b"]}])
+    def test_labels(self, names: dict[str, Any]) -> None:
+        found = verdict(self.POLICY, namespace="platform", namespaceSelector={**names, "matchLabels": {"x": "y"}})
+        assert found.reason == "NamespaceNotAllowed"
+        assert found.message.startswith("spec.namespaceSelector: ")
+        assert "watchNamespaces" in found.message and "matchNames" in found.message
+
+    @pytest.mark.parametrize("selector", [None, {}, {"any": True}, {"matchNames": ["a", "platform"]}])
+    def test_any_means_any_of_them(self, selector: dict[str, Any] | None) -> None:
+        assert verdict(self.POLICY, namespace="platform", namespaceSelector=selector).accepted
+
+    def test_the_setting_that_a_tenant_can_do_something_about_comes_first(self) -> None:
+        assert "privilegedNamespaces" in verdict(self.POLICY, namespace="a", namespaceSelector={"matchNames": ["b"]}).message
+
+
+class TestNamespacesByLabels:
+    BY_LABELS: ClassVar[dict[str, Any]] = {"namespaceSelector": {"matchLabels": {"team": "a"}}}
+
+    @pytest.mark.parametrize(
+        ("knowledge", "reason"),
+        [
+            (Knowledge.PENDING, "NamespacesPending"),
+            (Knowledge.REFUSED, "NamespacesUnreadable"),
+        ],
+    )
+    def test_what_is_not_known(self, knowledge: Knowledge, reason: str) -> None:
+        found = without_namespaces(spec(**self.BY_LABELS), knowledge)
+        assert found is not None
+        assert found.reason == reason
+        assert found.message.startswith("spec.namespaceSelector: ")
+        assert not found.accepted
+        assert found.pending == (knowledge is Knowledge.PENDING)
+
+    def test_the_missing_right_is_named(self) -> None:
+        found = without_namespaces(spec(**self.BY_LABELS), Knowledge.REFUSED)
+        assert found is not None and "list and watch on namespaces" in found.message
+
+    def test_what_is_known(self) -> None:
+        assert without_namespaces(spec(**self.BY_LABELS), Knowledge.LISTED) is None
+
+    @pytest.mark.parametrize("knowledge", Knowledge)
+    @pytest.mark.parametrize("selector", [None, {"any": True}, {"matchNames": ["a"]}])
+    def test_who_does_not_need_them(self, selector: dict[str, Any] | None, knowledge: Knowledge) -> None:
+        assert without_namespaces(spec(namespaceSelector=selector), knowledge) is None
 
 
 ANY: dict[str, Any] = {"namespaceSelector": {"any": True}}
