@@ -38,10 +38,16 @@ class Query:
 
     def url(self, page: int | None = None, **changes: Any) -> str:
         """The query of a link to the same, or to another `page` of it; with other filters it begins at the first one."""
-        asked = replace(self, page=page or 1, **changes)
+        return f"?{urlencode(replace(self, page=page or 1, **changes)._given())}"
+
+    @property
+    def data(self) -> str:
+        """The same for the JSON, which tells everything where no parameter is given."""
+        return f"?{urlencode({**self._given(), 'page': self.page})}"
+
+    def _given(self) -> dict[str, Any]:
         default = Query()
-        given = {name: getattr(asked, name) for name in NAMES if getattr(asked, name) != getattr(default, name)}
-        return f"?{urlencode(given)}"
+        return {name: getattr(self, name) for name in NAMES if getattr(self, name) != getattr(default, name)}
 
 
 def parse(given: Mapping[str, str]) -> Query:
