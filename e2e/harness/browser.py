@@ -144,8 +144,7 @@ class Browser:
         """What axe-core finds wrong with the page, by its rules for WCAG 2.2 AA and best practice."""
         self.driver.execute_script(axe())
         found: dict[str, Any] = self.driver.execute_async_script(
-            "const done = arguments[0];"
-            "axe.run(document, {resultTypes: ['violations']}).then(done, e => done({error: String(e)}))"
+            "const done = arguments[0];axe.run(document, {resultTypes: ['violations']}).then(done, e => done({error: String(e)}))"
         )
         assert "error" not in found, found
         return [f"{rule['id']}: {[node['html'][:200] for node in rule['nodes'][:3]]}" for rule in found["violations"]]
