@@ -23,7 +23,7 @@ STAGE = $(PY) -m e2e.harness.stage
 .PHONY: help install lock generate lint type imports native fuzz bench bench-delta unit go-test build e2e test demo screenshots soak check clean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## create .venv with the pinned dependencies and the operator in it
 

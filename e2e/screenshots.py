@@ -17,7 +17,7 @@ from e2e.harness.controlplane import ControlPlane
 from e2e.harness.parts import DemoApp, Operator, Receiver
 from e2e.harness.wait import eventually
 
-_HEIGHT = 1640
+_HEIGHT = 1500
 _HEAD = "apiVersion: pyroscope-operator.dev/v1alpha1\n"
 _OBJECTS = (
     """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -105,6 +106,20 @@ def _names(page: Browser) -> list[str]:
     return [found.text for found in _find(page, "th[scope=rowgroup] b")]
 
 
+def _go(page: Browser, act: Callable[[], None]) -> None:
+    """Do what leads to another page, and wait for that: only then does WebDriver know that there is one to wait for."""
+    before = page.driver.find_element(By.TAG_NAME, "html").id
+    act()
+
+    def elsewhere() -> bool:
+        try:
+            return page.driver.find_element(By.TAG_NAME, "html").id != before
+        except WebDriverException:  # in the midst of it
+            return False
+
+    eventually(elsewhere, "the next page", 30)
+
+
 def _filter(page: Browser, q: str = "", state: str = "", namespace: str = "") -> None:
     """As a person does it: fill in, and press the button."""
     for name, value in (("q", q), ("namespace", namespace)):
@@ -112,11 +127,11 @@ def _filter(page: Browser, q: str = "", state: str = "", namespace: str = "") ->
         field.clear()
         field.send_keys(value)
     Select(page.driver.find_element(By.ID, "state")).select_by_value(state)
-    page.driver.find_element(By.CSS_SELECTOR, "form button").click()
+    _go(page, page.driver.find_element(By.CSS_SELECTOR, "form button").click)
 
 
 def _follow(page: Browser, text: str) -> None:
-    page.driver.find_element(By.LINK_TEXT, text).click()
+    _go(page, page.driver.find_element(By.LINK_TEXT, text).click)
 
 
 def _walk(page: Browser) -> list[str]:
@@ -228,8 +243,8 @@ def test_the_keyboard_is_enough(page: Browser) -> None:
 
     assert focused().text == "Skip to the list of targets"
     assert {"q", "namespace", "state"} <= {focused().get_attribute("id") for _ in range(15)}
-    page.driver.find_element(By.ID, "q").send_keys("lonely", Keys.ENTER)
-    eventually(lambda: "1–1 of 1 that match" in _text(page), "the form was sent")
+    _go(page, lambda: page.driver.find_element(By.ID, "q").send_keys("lonely", Keys.ENTER))
+    assert "1–1 of 1 that match" in _text(page)
 
 
 def test_without_javascript(page: Browser, shop: tuple[Operator, DemoApp]) -> None:

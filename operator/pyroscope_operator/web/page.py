@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pyroscope_operator.engine.snapshot import Snapshot
 from pyroscope_operator.engine.write_conditions import write_aspects
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.push.writer import WriterSnapshot
+from pyroscope_operator.scrape.pool import LoopState
 from pyroscope_operator.web import words
 from pyroscope_operator.web.listing import HIDDEN, Beaten, Listing, by_target, state_of
 from pyroscope_operator.web.query import MAX_SIZE, STATES
@@ -74,6 +76,15 @@ def _interval(seen: Observation) -> str:
     return words.span(seen.loops[0].scrape.interval) if seen.loops else ""
 
 
+def _told(loops: Sequence[LoopState]) -> list[tuple[LoopState, bool]]:
+    """The loops of a target, and whether to say below each why it failed: once for those in a row that failed alike."""
+    errors = [(state.health.reason, state.health.message) if state.health.up is False else None for state in loops]
+    return [
+        (state, error is not None and error != after)
+        for state, error, after in zip(loops, errors, [*errors[1:], None], strict=True)
+    ]
+
+
 def _why(beaten: Beaten) -> str:
     """To whom it is left."""
     told = (f"scraped by {d.winner.source}" if d.scrape.key == d.winner.key else d.message for d in beaten.duplicates)
@@ -96,6 +107,7 @@ def _environment() -> Environment:
         count=words.count,
         cut=partial(words.cut, longest=MAX_MESSAGE),
         state=state_of,
+        told=_told,
         labels=_labels,
         conditions=aspects,
         by_target=by_target,

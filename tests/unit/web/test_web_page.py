@@ -110,6 +110,13 @@ def test_a_target_with_all_that_is_to_be_told() -> None:
     assert "Scraping False TargetsDown targets down: 1 of 1; mutex of web-0: Timeout, no answer within 15s" in told
 
 
+def test_an_error_is_told_once_for_those_that_failed_alike() -> None:
+    other = Health().failed(NOW, NOW, FetchError("HTTPStatus", "answered 404"))
+    read = Read(html(snapshot(None, loops("web-0", memory=DOWN, mutex=DOWN, block=other, goroutine=UP, fgprof=DOWN))))
+    assert (read.text.count("Timeout : no answer"), read.text.count("HTTPStatus : answered 404")) == (2, 1)
+    assert [one["rowspan"] for one in read.all("th", scope="rowgroup")] == ["8"]
+
+
 def test_what_is_not_scraped() -> None:
     told = Read(
         html(
