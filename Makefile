@@ -20,10 +20,10 @@ unexport KUBECONFIG PYROSCOPE_URL
 
 STAGE = $(PY) -m e2e.harness.stage
 
-.PHONY: help install lock generate lint type imports native fuzz bench bench-delta unit go-test build e2e test demo soak check clean
+.PHONY: help install lock generate lint type imports native fuzz bench bench-delta unit go-test build e2e test demo screenshots soak check clean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## create .venv with the pinned dependencies and the operator in it
 
@@ -93,6 +93,9 @@ test: $(INSTALLED) ## everything: check, unit, go-test, e2e; prints how long eac
 
 demo: build ## the main job on an embedded control plane
 	@$(PY) -m e2e.demo
+
+screenshots: build ## the pictures of docs/targets.md, of a real operator in headless Chromium (not part of make test)
+	@$(PY) -m e2e.screenshots
 
 soak: build ## an hour of churn and faults; writes docs/soak.md (not part of make test)
 	$(PY) -m e2e.soak $(SOAK_FLAGS)

@@ -16,9 +16,8 @@ from typing import Any, Protocol
 
 from pyroscope_operator import __version__, folders
 from pyroscope_operator.api import duration, size
-from pyroscope_operator.engine import refusal
+from pyroscope_operator.engine import refusal, snapshot
 from pyroscope_operator.engine.engine import Engine
-from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Reconciler
 from pyroscope_operator.engine.secrets import PERIOD, Secrets
 from pyroscope_operator.engine.store import Store
@@ -74,7 +73,7 @@ async def run(settings: Settings) -> None:
     metrics.count_tasks("main", loop)
     async with open_engine(settings, metrics) as engine:
         source = _source(settings, engine, metrics)
-        pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine))
+        pages = Pages(metrics, lambda: source.waiting_for, lambda: snapshot.take(engine))
         async with serve(settings.listen, pages) as address:
             _LOG.info("started", extra={"version": __version__, "listen": address, "standalone": settings.standalone})
             if settings.default is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pyroscope_operator.engine.conditions import Observation
-from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.reconciler import Decision, Reconciler
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.engine.write_conditions import WriteObservation
@@ -42,16 +43,17 @@ class Engine:
         for state in self.pool.states().values():
             loops.setdefault(state.scrape.source, []).append(state)
         decision = self.reconciler.decision
-        return {
-            ref: Observation(
-                generation=decision.generations[ref],
-                verdict=verdict,
-                plan=decision.plans.get(ref),
-                loops=loops.get(ref, ()),
-                delivery=self.book.get(ref, decision.forwards.get(ref)),
-            )
-            for ref, verdict in decision.verdicts.items()
-        }
+        return {ref: self.observation(ref, decision, loops.get(ref, ())) for ref in decision.verdicts}
+
+    def observation(self, ref: ObjectRef, decision: Decision, loops: Sequence[LoopState] = ()) -> Observation:
+        """How an object is doing that `decision` knows, with these loops."""
+        return Observation(
+            generation=decision.generations[ref],
+            verdict=decision.verdicts[ref],
+            plan=decision.plans.get(ref),
+            loops=loops,
+            delivery=self.book.get(ref, decision.forwards.get(ref)),
+        )
 
     def write_observations(self) -> dict[ObjectRef, WriteObservation]:
         """How every write is doing; objects that no reconcile has seen yet are left out."""

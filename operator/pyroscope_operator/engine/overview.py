@@ -1,13 +1,18 @@
-"""Everything at once, as `/api/v1/targets` says it. Times are RFC 3339, sizes bytes."""
+"""What is known, as `/api/v1/targets` says it. Times are RFC 3339, sizes bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pyroscope_operator.discovery.claim import Duplicate
+from pyroscope_operator.discovery.plan import ObjectPlan
+from pyroscope_operator.discovery.targets import Drop
 from pyroscope_operator.engine.conditions import Aspect, Observation, aspects
-from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.snapshot import Snapshot
 from pyroscope_operator.engine.write_conditions import WriteObservation, write_aspects
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.writer import WriterSnapshot
@@ -16,28 +21,56 @@ from pyroscope_operator.scrape.pool import LoopState
 _STATE = {True: "up", False: "down", None: "unknown"}
 
 
-def overview(engine: Engine) -> dict[str, Any]:
-    """Objects with their targets, scrapes, drops and duplicates; writes; and delivery by write and endpoint."""
-    return {
-        "objects": [_object(ref, seen) for ref, seen in sorted(engine.observations().items())],
-        "writes": [_write(ref, seen) for ref, seen in sorted(engine.write_observations().items())],
-        "delivery": [_delivery(snapshot) for snapshot in engine.fanout.snapshots()],
+@dataclass(frozen=True, slots=True)
+class Section:
+    """An object, and what is told of what it leads to."""
+
+    ref: ObjectRef
+    seen: Observation
+    targets: Sequence[Sequence[LoopState]]
+    """The loops of each target."""
+    drops: Sequence[Drop]
+    duplicates: Sequence[Duplicate]
+
+
+def whole(snapshot: Snapshot) -> Iterator[Section]:
+    """Every object with all of it."""
+    for ref, seen in snapshot.observations().items():
+        plan = seen.plan or ObjectPlan()
+        yield Section(ref, seen, seen.targets, plan.drops, plan.duplicates)
+
+
+def encoded(sections: Iterable[Section], snapshot: Snapshot, **more: Any) -> Iterator[str]:
+    """A JSON object, in pieces: `objects` of these sections, `writes`, `delivery` by write and endpoint, and `more`.
+
+    To encode one piece takes some milliseconds at most: the thread that does it keeps the interpreter as long.
+    """
+    yield '{"objects": ['
+    for number, section in enumerate(sections):
+        yield ", " * bool(number)
+        yield from _object(section)
+    rest = {
+        "writes": [_write(ref, seen) for ref, seen in sorted(snapshot.writes.items())],
+        "delivery": [_delivery(one) for one in snapshot.delivery],
+        **more,
     }
+    yield f"], {json.dumps(rest)[1:]}"
 
 
-def _object(ref: ObjectRef, seen: Observation) -> dict[str, Any]:
-    plan = seen.plan
-    return {
-        "namespace": ref.namespace,
-        "name": ref.name,
-        "conditions": _conditions(aspects(seen)),
-        "targets": [_target(states) for states in seen.targets],
+def _object(section: Section) -> Iterator[str]:
+    ref = section.ref
+    head = {"namespace": ref.namespace, "name": ref.name, "conditions": _conditions(aspects(section.seen))}
+    yield f'{json.dumps(head)[:-1]}, "targets": ['
+    for number, states in enumerate(section.targets):
+        yield ", " * bool(number) + json.dumps(_target(states))
+    rest = {
         "dropped": [
             {"namespace": drop.pod.namespace, "pod": drop.pod.name, "reason": drop.reason, "message": drop.message}
-            for drop in (plan.drops if plan else ())
+            for drop in section.drops
         ],
-        "duplicates": [duplicate.message for duplicate in (plan.duplicates if plan else ())],
+        "duplicates": [duplicate.message for duplicate in section.duplicates],
     }
+    yield f"], {json.dumps(rest)[1:]}"
 
 
 def _write(ref: ObjectRef, seen: WriteObservation) -> dict[str, Any]:
@@ -48,7 +81,7 @@ def _conditions(found: Mapping[str, Aspect]) -> dict[str, Any]:
     return {kind: {"status": aspect.status, "reason": aspect.reason, "message": aspect.message} for kind, aspect in found.items()}
 
 
-def _target(states: list[LoopState]) -> dict[str, Any]:
+def _target(states: Sequence[LoopState]) -> dict[str, Any]:
     target = states[0].scrape.target
     return {
         "namespace": target.namespace,

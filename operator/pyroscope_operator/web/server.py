@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from pyroscope_operator.engine.snapshot import Snapshot
 from pyroscope_operator.errors import SettingsError
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.web.targets import TargetPages
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class Pages:
     metrics: Metrics
     ready: Callable[[], str]
     """Empty when ready, else what is being waited for."""
-    targets: Callable[[], dict[str, Any]]
-    """The overview, fit for JSON."""
+    look: Callable[[], Awaitable[Snapshot]]
+    """All that is known of objects, targets and delivery."""
 
 
 def application(pages: Pages) -> web.Application:
@@ -31,7 +32,8 @@ def application(pages: Pages) -> web.Application:
     - `/healthz`: 200 as long as the event loop answers
     - `/readyz`: 200 once everything is listed and scraping has begun, else 503 with the reason
     - `/metrics`: Prometheus text format
-    - `/api/v1/targets`: objects, targets, scrapes, drops and delivery as JSON
+    - `/targets`: objects, targets, scrapes, drops and delivery, for people
+    - `/api/v1/targets`: the same as JSON
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -44,14 +46,13 @@ def application(pages: Pages) -> web.Application:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(pages.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def targets(_: web.Request) -> web.Response:
-        return web.json_response(pages.targets())
-
+    targets = TargetPages(pages.look, pages.ready)
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
-    app.router.add_get("/api/v1/targets", targets)
+    app.router.add_get("/targets", targets.page)
+    app.router.add_get("/api/v1/targets", targets.data)
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,10 @@ from pyroscope_operator.discovery.claim import Duplicate
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.discovery.targets import Drop
+from pyroscope_operator.engine import snapshot
 from pyroscope_operator.engine.conditions import Observation
+from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.overview import encoded, whole
 from pyroscope_operator.engine.verdict import Verdict
 from pyroscope_operator.errors import FetchError
 from pyroscope_operator.model.ref import ObjectRef
@@ -68,3 +72,10 @@ def duplicate(of: Target | None = None, kind: str = "memory") -> Duplicate:
 
 def ready_pods(*names: str) -> list[Pod]:
     return [pod(name, ip=f"10.0.0.{number}") for number, name in enumerate(names, 1)]
+
+
+async def overview(engine: Engine) -> dict[str, Any]:
+    """What the engine knows, as whoever asks over HTTP reads it."""
+    taken = await snapshot.take(engine)
+    read: dict[str, Any] = json.loads("".join(encoded(whole(taken), taken)))
+    return read

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from builders import EPOCH, MIB, container, manifest, only, pod
+from engine_builder import overview
 from write_builder import writes
 
 from pyroscope_operator.discovery.contests import Changes
 from pyroscope_operator.engine.engine import Engine
-from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Reconciler
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
@@ -78,9 +77,7 @@ async def shown(objects: list[dict[str, Any]], health: dict[str, Health], *endpo
         store, pool, book, Policy(None, MIB), metrics, secrets=secrets, writes=writes(store, FakeFanout(), secrets)
     )
     await reconciler.reconcile()
-    text = json.dumps(overview(Engine(store, pool, reconciler, cast("Fanout", FakeFanout(endpoints)), book, secrets)))
-    read: dict[str, Any] = json.loads(text)
-    return read
+    return await overview(Engine(store, pool, reconciler, cast("Fanout", FakeFanout(endpoints)), book, secrets))
 
 
 async def test_nothing_is_known() -> None:

@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 from builders import EPOCH, MIB, manifest, only, pod
+from engine_builder import overview
 from write_builder import no_fanout, write, writes
 
 from pyroscope_operator.api.kinds import WRITE
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.engine import refusal
 from pyroscope_operator.engine.engine import Engine
-from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Reconciler
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
@@ -208,7 +208,7 @@ async def test_an_object_that_fails_does_not_stop_the_others(world: World, caplo
     assert len(world.pool.syncs[-1]) == 1
     assert "nothing of other/victim is scraped" in caplog.text
     assert "AttributeError" in caplog.text
-    conditions = {item["name"]: item["conditions"] for item in overview(world.engine)["objects"]}
+    conditions = {item["name"]: item["conditions"] for item in (await overview(world.engine))["objects"]}
     assert conditions["victim"]["Ready"]["reason"] == "InternalError"
     assert conditions["checkout"]["Ready"]["reason"] == "Pending"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 import pytest
+from web_builder import nothing
 
 from pyroscope_operator.errors import SettingsError
 from pyroscope_operator.metrics import Metrics
@@ -12,7 +13,7 @@ from pyroscope_operator.web.server import Pages, serve
 
 async def test_pages() -> None:
     waiting = ["the first list"]
-    pages = Pages(Metrics(), lambda: waiting[0], lambda: {"objects": [], "delivery": []})
+    pages = Pages(Metrics(), lambda: waiting[0], nothing)
     async with serve("127.0.0.1:0", pages) as address, aiohttp.ClientSession(f"http://{address}") as session:
 
         async def get(path: str) -> tuple[int, str, str]:
@@ -23,7 +24,7 @@ async def test_pages() -> None:
         assert await get("/readyz") == (503, "text/plain", "the first list\n")
         waiting[0] = ""
         assert await get("/readyz") == (200, "text/plain", "ok\n")
-        assert await get("/api/v1/targets") == (200, "application/json", '{"objects": [], "delivery": []}')
+        assert await get("/api/v1/targets") == (200, "application/json", '{"objects": [], "writes": [], "delivery": []}')
         status, kind, text = await get("/metrics")
         assert (status, kind) == (200, "text/plain")
         assert "# TYPE pyroscope_fanout_latency histogram" in text
@@ -32,7 +33,7 @@ async def test_pages() -> None:
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:{}", "256.1.1.1:1", "127.0.0.1:99999"])
 async def test_where_nobody_can_listen(listen: str) -> None:
-    pages = Pages(Metrics(), lambda: "", dict)
+    pages = Pages(Metrics(), lambda: "", nothing)
     async with serve("127.0.0.1:0", pages) as taken:
         with pytest.raises(SettingsError) as caught:
             async with serve(listen.format(taken.rpartition(":")[2]), pages):

@@ -6,15 +6,17 @@ import asyncio
 
 import aiohttp
 import pytest
+from web_builder import nothing
 
+from pyroscope_operator.engine.snapshot import Snapshot
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.web.server import Pages, serve
 
-PAGES = ["/healthz", "/readyz", "/metrics", "/api/v1/targets"]
+PAGES = ["/healthz", "/readyz", "/metrics", "/targets", "/api/v1/targets"]
 
 
 def pages() -> Pages:
-    return Pages(Metrics(), lambda: "", dict)
+    return Pages(Metrics(), lambda: "", nothing)
 
 
 async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -53,7 +55,7 @@ async def test_a_reader_that_is_slow_does_not_hold_up_the_shutdown() -> None:
     for i in range(20_000):
         metrics.pushes.labels("default", f"endpoint-{i:050}", "ok").inc()
     loop = asyncio.get_running_loop()
-    async with serve("127.0.0.1:0", Pages(metrics, lambda: "", dict)) as address:
+    async with serve("127.0.0.1:0", Pages(metrics, lambda: "", nothing)) as address:
         _, writer = await connect(address)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.sleep(0.7)
@@ -74,13 +76,14 @@ async def test_the_port_is_free_again_at_once() -> None:
 
 
 async def test_a_page_that_fails_is_an_answer() -> None:
-    def broken() -> dict[str, object]:
+    async def broken() -> Snapshot:
         raise RuntimeError("s3cr3t")
 
     async with serve("127.0.0.1:0", Pages(Metrics(), lambda: "", broken)) as address, aiohttp.ClientSession() as session:
-        async with session.get(f"http://{address}/api/v1/targets") as answer:
-            assert answer.status == 500
-            assert "s3cr3t" not in await answer.text()
+        for path in ("/targets", "/api/v1/targets", "/targets"):
+            async with session.get(f"http://{address}{path}") as answer:
+                assert answer.status == 500
+                assert "s3cr3t" not in await answer.text()
         async with session.get(f"http://{address}/healthz") as answer:
             assert answer.status == 200
 
@@ -98,7 +101,7 @@ async def test_metrics_have_samples_with_their_labels() -> None:
     metrics = Metrics()
     metrics.fanout_latency.labels("default", "default").observe(0.3)
     async with (
-        serve("127.0.0.1:0", Pages(metrics, lambda: "", dict)) as address,
+        serve("127.0.0.1:0", Pages(metrics, lambda: "", nothing)) as address,
         aiohttp.ClientSession() as session,
         session.get(f"http://{address}/metrics") as answer,
     ):
