@@ -21,7 +21,7 @@ from pyroscope_operator.scrape.cut import TimeLimit
 _SLOW = 0.25
 """CPU seconds from which on a job is slow: three times a profile as large as Pyroscope takes."""
 _QUICK = 0.003
-"""CPU seconds up to which a job may be done by the event loop: to a thread and back takes 0.1 to 0.3 ms of CPU and a cold cache."""
+"""CPU seconds up to which a job may be done by the event loop: the way to a thread and back is not free."""
 _ROUND, _MOMENT = 0.05, 0.005
 """Seconds of work that the event loop takes upon itself within so many seconds; the rest is for threads."""
 
