@@ -18,6 +18,7 @@ from pyroscope_operator import __version__, folders
 from pyroscope_operator.api import duration, size
 from pyroscope_operator.engine import refusal
 from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.explain import explain_address, explain_pod
 from pyroscope_operator.engine.overview import overview
 from pyroscope_operator.engine.reconciler import Reconciler
 from pyroscope_operator.engine.secrets import PERIOD, Secrets
@@ -27,6 +28,7 @@ from pyroscope_operator.engine.writes import Writes
 from pyroscope_operator.folders import Folders
 from pyroscope_operator.garbage import frozen
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.pprof import core
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.endpoint import FLAGS
@@ -43,6 +45,7 @@ from pyroscope_operator.standalone import Files
 from pyroscope_operator.transport.clients import open_clients
 from pyroscope_operator.transport.destination import destinations
 from pyroscope_operator.transport.loop import closed, probed
+from pyroscope_operator.web.explain import Asked
 from pyroscope_operator.web.server import Pages, serve
 
 _LOG = logging.getLogger(__name__)
@@ -74,7 +77,7 @@ async def run(settings: Settings) -> None:
     metrics.count_tasks("main", loop)
     async with open_engine(settings, metrics) as engine:
         source = _source(settings, engine, metrics)
-        pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine))
+        pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine), partial(_explain, engine))
         async with serve(settings.listen, pages) as address:
             _LOG.info("started", extra={"version": __version__, "listen": address, "standalone": settings.standalone})
             if settings.default is None:
@@ -85,6 +88,12 @@ async def run(settings: Settings) -> None:
             finally:
                 _tell_the_end(metrics)
     await closed()
+
+
+def _explain(engine: Engine, asked: Asked) -> dict[str, Any]:
+    if asked.address:
+        return explain_address(engine, asked.address, time.time(), everything=asked.everything)
+    return explain_pod(engine, ObjectRef(asked.namespace, asked.pod), time.time(), everything=asked.everything)
 
 
 def _tell_the_end(metrics: Metrics) -> None:

@@ -31,7 +31,7 @@ def _object(ref: ObjectRef, seen: Observation) -> dict[str, Any]:
         "namespace": ref.namespace,
         "name": ref.name,
         "conditions": _conditions(aspects(seen)),
-        "targets": [_target(states) for states in seen.targets],
+        "targets": [target_view(states) for states in seen.targets],
         "dropped": [
             {"namespace": drop.pod.namespace, "pod": drop.pod.name, "reason": drop.reason, "message": drop.message}
             for drop in (plan.drops if plan else ())
@@ -48,7 +48,8 @@ def _conditions(found: Mapping[str, Aspect]) -> dict[str, Any]:
     return {kind: {"status": aspect.status, "reason": aspect.reason, "message": aspect.message} for kind, aspect in found.items()}
 
 
-def _target(states: list[LoopState]) -> dict[str, Any]:
+def target_view(states: list[LoopState]) -> dict[str, Any]:
+    """A target with its labels and its scrapes; `states` are all of this target."""
     target = states[0].scrape.target
     return {
         "namespace": target.namespace,

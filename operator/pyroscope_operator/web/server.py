@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from pyroscope_operator.errors import SettingsError
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.web.explain import Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Pages:
     """Empty when ready, else what is being waited for."""
     targets: Callable[[], dict[str, Any]]
     """The overview, fit for JSON."""
+    explain: Callable[[Asked], dict[str, Any]] = lambda _: {}
+    """Why a pod is or isn't scraped, fit for JSON."""
 
 
 def application(pages: Pages) -> web.Application:
@@ -32,6 +35,8 @@ def application(pages: Pages) -> web.Application:
     - `/readyz`: 200 once everything is listed and scraping has begun, else 503 with the reason
     - `/metrics`: Prometheus text format
     - `/api/v1/targets`: objects, targets, scrapes, drops and delivery as JSON
+    - `/api/v1/explain?namespace=…&pod=…`: why a pod is or isn't scraped, by each object, as JSON; also `?address=…` of a static
+      target, and `&all=true` for all objects; 503 with the reason while nothing is scraped yet
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -47,11 +52,21 @@ def application(pages: Pages) -> web.Application:
     async def targets(_: web.Request) -> web.Response:
         return web.json_response(pages.targets())
 
+    async def explain(request: web.Request) -> web.Response:
+        if waiting_for := pages.ready():
+            return web.json_response({"error": f"it scrapes nothing yet: it waits for {waiting_for}"}, status=503)
+        try:
+            asked = Asked.from_query(request.query)
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response(pages.explain(asked))
+
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/api/v1/targets", targets)
+    app.router.add_get("/api/v1/explain", explain)
     return app
 
 
