@@ -177,10 +177,7 @@ def _planned(engine: Engine, found: ScrapeObject, plan: ObjectPlan, subject: Sub
     }
     if loops:
         delivering = _delivering(engine, ref, plan, loops)
-        up = sum(loop.health.up is True for loop in loops)
-        return View(
-            ref, "Scraped", "Scraped", f"{up} of {len(loops)} profile types are up", more={**more, "delivering": delivering}
-        )
+        return View(ref, "Scraped", "Scraped", _states(loops), more=more)
     if mine:
         return View(ref, "Pending", "Pending", "its scrapes are about to begin", more=more)
     if lost:
@@ -190,6 +187,12 @@ def _planned(engine: Engine, found: ScrapeObject, plan: ObjectPlan, subject: Sub
     if targets:
         return View(ref, "NoProfiles", "NoProfiles", "no profile type is enabled", more=more)
     return View(ref, "Pending", "Pending", "selected, but nothing has come of it yet", more=more)
+
+
+def _states(loops: list[LoopState]) -> str:
+    up, down = (sum(loop.health.up is state for loop in loops) for state in (True, False))
+    rest = {"down": down, "not tried yet": len(loops) - up - down}
+    return f"{up} of {len(loops)} profile types up" + "".join(f", {count} {what}" for what, count in rest.items() if count)
 
 
 def _targets(targets: Iterable[Target], loops: Iterable[LoopState]) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,8 @@ _Json = Mapping[str, Any]
 def as_text(answer: _Json, *, labels: bool = False) -> str:
     """`labels`: also those that only relabelings see."""
     lines = [*_summary(answer)]
+    if not answer["found"]:
+        return "\n".join(map(_printable, lines)) + "\n"
     now = datetime.fromisoformat(answer["now"])
     for view in answer["objects"]:
         lines += [] if view["outcome"] in _ONE_LINE else ["", *_object(view, now, labels=labels)]
@@ -105,9 +107,13 @@ def _scrape(scrape: _Json, now: datetime) -> tuple[str, ...]:
         scrape["state"] if tried else "not yet tried",
         _ago(scrape["lastScrape"], now),
         _ahead(scrape["nextScrape"], now),
-        f"{scrape['durationSeconds']:.2g} s" if tried else "",
+        _lasted(scrape["durationSeconds"]) if tried else "",
         f"{scrape['reason']}: {scrape['message']}" if scrape["state"] == "down" else "",
     )
+
+
+def _lasted(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
 def _ago(moment: str | None, now: datetime) -> str:
@@ -135,7 +141,7 @@ def _lost(duplicates: Sequence[_Json]) -> Iterator[str]:
 def _dropped(view: _Json) -> Iterator[str]:
     drops = view.get("drops", ())
     for drop in drops:
-        yield from _row("why", f"{drop['reason']}: {drop['message']}")
+        yield from _row("why", drop["message"] if drop["reason"] == view["reason"] else f"{drop['reason']}: {drop['message']}")
         if step := dict(drop.get("step", {})):
             index = step.pop("index")
             yield from _row("step", f"relabelings[{index}]: {', '.join(f'{k}: {_plain(v)}' for k, v in step.items())}")
@@ -148,7 +154,6 @@ def _plain(value: Any) -> str:
 
 
 def _advice(view: _Json) -> str:
-    name = f"-n {view['namespace']} {view['name']}"
     match view["outcome"]:
         case "Scraped" if any(s["state"] == "down" for target in view["targets"] for s in target["scrapes"]):
             return "look at the pod; docs/status.md says what each reason means"
@@ -156,8 +161,6 @@ def _advice(view: _Json) -> str:
             return "look at Pyroscope, and at the PyroscopeWrite"
         case "Duplicate":
             return "nothing is missing, it has the winner's labels; to end it, narrow a selector or delete one of the objects"
-        case "NotAccepted" if not view["advice"]:
-            return f"mend it as it says; kubectl describe pyscrape {name}"
     return str(view["advice"])
 
 
@@ -169,11 +172,11 @@ def _others(views: Sequence[_Json], hidden: Mapping[str, int]) -> Iterator[str]:
         for view in views:
             yield f"  {_name(view).ljust(width)}  {view['message']}"
     texts = {
-        "selecting": "more that select it",
+        "selecting": "more PyroscopeScrapes that select it",
         "notSelecting": "more that look at its namespace and don't select it",
-        "elsewhere": "that have nothing to do with it",
+        "elsewhere": "PyroscopeScrapes that have nothing to do with it",
     }
-    if counted := [f"{hidden[key]} {text}" for key, text in texts.items() if hidden.get(key)]:
+    if counted := [f"{text}: {hidden[key]}" for key, text in texts.items() if hidden.get(key)]:
         yield from ("", f"not shown (--all lists them): {', '.join(counted)}")
 
 
