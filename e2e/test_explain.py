@@ -122,7 +122,7 @@ def test_a_pod_that_is_scraped(cluster: Cluster, ask: Any, told: Any, start_app:
     assert 'track="stable"' in text
     assert "__meta_" not in text
     assert f"{_NAMESPACE}/a-first scrapes them: it" in text
-    assert rest[-1] == "not shown (--all lists them): PyroscopeScrapes that have nothing to do with it: 1"
+    assert rest[-1] == "PyroscopeScrapes not shown (--all lists them): 1 have nothing to do with it"
     assert "__meta_kubernetes_pod_label_track" in told("stable", "--labels")[1]
     assert "default/far" in told("stable", "--all")[1]
 

@@ -176,7 +176,7 @@ def _planned(engine: Engine, found: ScrapeObject, plan: ObjectPlan, subject: Sub
         "targets": list(_targets(targets.values(), loops)),
     }
     if loops:
-        delivering = _delivering(engine, ref, plan, loops)
+        more["delivering"] = _delivering(engine, ref, plan, loops)
         return View(ref, "Scraped", "Scraped", _states(loops), more=more)
     if mine:
         return View(ref, "Pending", "Pending", "its scrapes are about to begin", more=more)

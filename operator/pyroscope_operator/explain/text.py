@@ -172,12 +172,12 @@ def _others(views: Sequence[_Json], hidden: Mapping[str, int]) -> Iterator[str]:
         for view in views:
             yield f"  {_name(view).ljust(width)}  {view['message']}"
     texts = {
-        "selecting": "more PyroscopeScrapes that select it",
-        "notSelecting": "more that look at its namespace and don't select it",
-        "elsewhere": "PyroscopeScrapes that have nothing to do with it",
+        "selecting": "select it",
+        "notSelecting": "look at its namespace and don't select it",
+        "elsewhere": "have nothing to do with it",
     }
-    if counted := [f"{text}: {hidden[key]}" for key, text in texts.items() if hidden.get(key)]:
-        yield from ("", f"not shown (--all lists them): {', '.join(counted)}")
+    if counted := [f"{hidden[key]} {text}" for key, text in texts.items() if hidden.get(key)]:
+        yield from ("", f"PyroscopeScrapes not shown (--all lists them): {', '.join(counted)}")
 
 
 def _name(of: _Json) -> str:

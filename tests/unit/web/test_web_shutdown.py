@@ -10,7 +10,7 @@ import pytest
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.web.server import Pages, serve
 
-PAGES = ["/healthz", "/readyz", "/metrics", "/api/v1/targets"]
+PAGES = ["/healthz", "/readyz", "/metrics", "/api/v1/targets", "/api/v1/explain?namespace=a&pod=b"]
 
 
 def pages() -> Pages:
