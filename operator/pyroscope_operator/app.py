@@ -75,6 +75,7 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(signum, partial(_on_signal, stop))
     metrics = Metrics()
     metrics.count_tasks("main", loop)
+    _show_settings(settings, metrics)
     async with open_engine(settings, metrics) as engine:
         source = _source(settings, engine, metrics)
         pages = Pages(metrics, lambda: source.waiting_for, lambda: overview(engine), partial(_explain, engine))
@@ -88,6 +89,13 @@ async def run(settings: Settings) -> None:
             finally:
                 _tell_the_end(metrics)
     await closed()
+
+
+def _show_settings(settings: Settings, metrics: Metrics) -> None:
+    """What dashboards and alerts compare with."""
+    metrics.info.labels(__version__, "standalone" if settings.standalone else "cluster").set(1)
+    for name in ("queue_size", "queue_memory", "body_memory", "baseline_memory"):
+        metrics.setting_bytes.labels(name.replace("_", "-")).set(size.parse(getattr(settings, name)))
 
 
 def _explain(engine: Engine, asked: Asked) -> dict[str, Any]:

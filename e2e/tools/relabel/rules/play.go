@@ -10,12 +10,15 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/template"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
@@ -136,6 +139,20 @@ func expanded(rule rulefmt.Rule, sample promql.Sample, minute int) (alert, error
 	return alert{rule.Alert, own, texts, minute}, err
 }
 
+// A point is a sample: a number at a time in milliseconds.
+type point struct {
+	t int64
+	f float64
+}
+
+func (p point) T() int64                      { return p.t }
+func (p point) ST() int64                     { return 0 }
+func (p point) F() float64                    { return p.f }
+func (p point) H() *histogram.Histogram       { return nil }
+func (p point) FH() *histogram.FloatHistogram { return nil }
+func (p point) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
+func (p point) Copy() chunks.Sample           { return p }
+
 // stored are the series as something that can be queried.
 func (f *ruleFile) stored(texts []string) (storage.Queryable, error) {
 	var known []storage.Series
@@ -144,17 +161,13 @@ func (f *ruleFile) stored(texts []string) (storage.Queryable, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", text, err)
 		}
-		var times []int64
-		var numbers []float64
+		samples := []chunks.Sample{}
 		for i, value := range values {
 			if !value.Omitted {
-				times = append(times, int64(i)*step.Milliseconds())
-				numbers = append(numbers, value.Value)
+				samples = append(samples, point{int64(i) * step.Milliseconds(), value.Value})
 			}
 		}
-		var flat []string
-		name.Range(func(l labels.Label) { flat = append(flat, l.Name, l.Value) })
-		known = append(known, storage.MockSeries(nil, times, numbers, flat))
+		known = append(known, storage.NewListSeries(name, samples))
 	}
 	querier := &storage.MockQuerier{SelectMockFunction: func(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 		found := &seriesSet{at: -1}
