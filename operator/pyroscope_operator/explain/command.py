@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -52,6 +53,9 @@ class NoAnswer(Exception):
 def run(arguments: Sequence[str], listen: str = "") -> int:
     """Ask, print the answer, return the exit code. `listen` is the setting of an operator that runs here, if it is known."""
     options = _parser(listen).parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a message must not fail because of the terminal
     try:
         answer = _asked(options)
     except NoAnswer as error:
