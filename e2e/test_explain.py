@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ def explain(*arguments: str, environment: dict[str, str] | None = None) -> tuple
     return done.returncode, done.stdout, done.stderr
 
 
+def _age(cluster: Cluster, name: str) -> timedelta:
+    return datetime.now(UTC) - datetime.fromisoformat(cluster.get(_NAMESPACE, name)["metadata"]["creationTimestamp"])
+
+
 @pytest.fixture(scope="module")
 def world(cluster: Cluster, operator: Operator) -> Iterator[None]:
     """Four pods, and six objects that treat them differently."""
@@ -41,14 +46,16 @@ def world(cluster: Cluster, operator: Operator) -> Iterator[None]:
     cluster.kubectl("create", "secret", "generic", "login", "-n", _NAMESPACE, f"--from-literal=password={_PASSWORD}")
     login = {"basicAuth": {"password": {"name": "login", "key": "password"}}}
     objects: dict[str, dict[str, Any]] = {
-        "a-first": {**_SELECTOR, **login, "port": "pprof", "relabelings": [_DROP_CANARIES, _NAME_THE_TRACK]},
-        "b-second": {**_SELECTOR, "port": "pprof"},
+        "old": {**_SELECTOR, **login, "port": "pprof", "relabelings": [_DROP_CANARIES, _NAME_THE_TRACK]},
+        "new": {**_SELECTOR, "port": "pprof"},
         "cart": {"selector": {"matchLabels": {"app": "cart"}}},
         "refused": {**_SELECTOR, "bearerTokenSecret": {"name": "nowhere", "key": "token"}},
         "paused": {**_SELECTOR, "suspend": True},
     }
     for name, spec in objects.items():
         cluster.scrape(_NAMESPACE, name, spec)
+        if name == "old":
+            eventually(lambda: _age(cluster, "old") > timedelta(seconds=1), "what comes now is younger")
     cluster.scrape("default", "far", {"selector": {}})
     yield
     cluster.kubectl("delete", "pyscrape", "--all", "-n", _NAMESPACE, "--timeout=10s")
@@ -86,29 +93,29 @@ def test_a_pod_that_is_scraped(cluster: Cluster, ask: Any, told: Any, start_app:
     cluster.run_pod(_NAMESPACE, PodSpec("stable", app.ip, {**_APP, "track": "stable"}, app.port))
 
     def up() -> bool:
-        targets = ask("stable")[1]["a-first"].get("targets", ())
+        targets = ask("stable")[1]["old"].get("targets", ())
         return bool(targets) and all(scrape["state"] == "up" for scrape in targets[0]["scrapes"])
 
     eventually(up, "everything of the pod is up")
     code, views = ask("stable")
     assert code == 0
     assert {name: (view["outcome"], view["reason"]) for name, view in views.items()} == {
-        "a-first": ("Scraped", "Scraped"),
-        "b-second": ("Duplicate", "Duplicate"),
+        "old": ("Scraped", "Scraped"),
+        "new": ("Duplicate", "Duplicate"),
         "refused": ("NotAccepted", "SecretNotFound"),
         "paused": ("Suspended", "Suspended"),
         "cart": ("NotSelected", "NotSelected"),
     }
-    assert list(views) == ["a-first", "b-second", "refused", "paused", "cart"]
-    (target,) = views["a-first"]["targets"]
+    assert list(views) == ["old", "new", "refused", "paused", "cart"]
+    (target,) = views["old"]["targets"]
     assert (target["address"], target["scheme"], target["labels"]["track"]) == (app.address, "http", "stable")
     assert target["discoveredLabels"]["__meta_kubernetes_pod_label_track"] == "stable"
     assert "track" not in target["discoveredLabels"]
     for scrape in target["scrapes"]:
         assert scrape["lastScrape"] < scrape["nextScrape"]
-    lost = views["b-second"]["duplicates"]
+    lost = views["new"]["duplicates"]
     assert {one["profile"] for one in lost} == {scrape["profile"] for scrape in target["scrapes"]}
-    assert {(one["winner"]["namespace"], one["winner"]["name"]) for one in lost} == {(_NAMESPACE, "a-first")}
+    assert {(one["winner"]["namespace"], one["winner"]["name"]) for one in lost} == {(_NAMESPACE, "old")}
     assert "nowhere" in views["refused"]["message"]
     assert views["cart"]["message"] == 'spec.selector.matchLabels wants app="cart", the pod has app="checkout"'
 
@@ -116,12 +123,12 @@ def test_a_pod_that_is_scraped(cluster: Cluster, ask: Any, told: Any, start_app:
     assert code == 0
     first, *rest = text.splitlines()
     up_of_all = f"{len(target['scrapes'])} of {len(target['scrapes'])} profile types up"
-    assert first == f"pod/stable in namespace {_NAMESPACE} is scraped by {_NAMESPACE}/a-first ({up_of_all})"
+    assert first == f"pod/stable in namespace {_NAMESPACE} is scraped by {_NAMESPACE}/old ({up_of_all})"
     assert f"  target    http://{app.address}, container app" in rest
     assert any(line.startswith("  goroutine ") and " up " in line and line.rstrip().endswith("s") for line in rest)
     assert 'track="stable"' in text
     assert "__meta_" not in text
-    assert f"{_NAMESPACE}/a-first scrapes them: it" in text
+    assert f"{_NAMESPACE}/old scrapes them: it is older" in text
     assert rest[-1] == "PyroscopeScrapes not shown (--all lists them): 1 have nothing to do with it"
     assert "__meta_kubernetes_pod_label_track" in told("stable", "--labels")[1]
     assert "default/far" in told("stable", "--all")[1]
@@ -138,22 +145,22 @@ def test_a_pod_that_is_down(cluster: Cluster, ask: Any, told: Any) -> None:
 
 def test_a_pod_that_a_relabeling_drops(cluster: Cluster, ask: Any, told: Any) -> None:
     cluster.run_pod(_NAMESPACE, PodSpec("dropped", "127.0.22.3", {**_APP, "track": "canary"}, 1))
-    eventually(lambda: ask("dropped")[1].get("a-first", {}).get("outcome") == "Dropped", "seen")
-    view = ask("dropped")[1]["a-first"]
+    eventually(lambda: ask("dropped")[1].get("old", {}).get("outcome") == "Dropped", "seen")
+    view = ask("dropped")[1]["old"]
     assert (view["reason"], view["message"]) == ("Relabeled", "dropped by relabelings[0] (drop)")
     assert view["drops"][0]["step"] == {"index": 0, **_DROP_CANARIES}
     text = told("dropped")[1]
-    assert f"{_NAMESPACE}/a-first  not scraped: Relabeled" in text
+    assert f"{_NAMESPACE}/old  not scraped: Relabeled" in text
     assert "relabelings[0]: sourceLabels: [__meta_kubernetes_pod_label_track], regex: canary, action: drop" in text
 
 
 def test_a_pod_without_a_port(cluster: Cluster, ask: Any, told: Any) -> None:
     cluster.run_pod(_NAMESPACE, PodSpec("portless", "127.0.22.4", _APP, 8080, port_name="http"))
-    eventually(lambda: ask("portless")[1].get("b-second", {}).get("outcome") == "Dropped", "seen")
+    eventually(lambda: ask("portless")[1].get("new", {}).get("outcome") == "Dropped", "seen")
     code, text = told("portless")
     assert code == 1
     head, pod, *_ = text.splitlines()
-    assert head == f"pod/portless in namespace {_NAMESPACE} is not scraped: {_NAMESPACE}/a-first selects it, but: PortNotFound"
+    assert head == f"pod/portless in namespace {_NAMESPACE} is not scraped: {_NAMESPACE}/new selects it, but: PortNotFound"
     assert pod == "  pod       Running, ready, IP 127.0.22.4, ports: app 8080 http"
     assert "no container port named 'pprof': declare it, or set spec.port to its number" in text
 

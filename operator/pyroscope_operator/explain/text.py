@@ -25,6 +25,7 @@ def as_text(answer: _Json, *, labels: bool = False) -> str:
     for view in answer["objects"]:
         lines += [] if view["outcome"] in _ONE_LINE else ["", *_object(view, now, labels=labels)]
     lines += _others([view for view in answer["objects"] if view["outcome"] in _ONE_LINE], answer.get("notShown", {}))
+    lines += ["", *_row("do", _mend(answer))] if not answer["counts"]["selecting"] else []
     return "\n".join(map(_printable, lines)) + "\n"
 
 
@@ -55,6 +56,8 @@ def _verdict(answer: _Json) -> str:
     if not answer["counts"]["selecting"]:
         return f"is not scraped: none of {answer['counts']['objects']} PyroscopeScrapes {_means(answer)} it"
     first = objects[0]
+    if first["outcome"] == "NotAccepted":
+        return f"is not scraped: {_name(first)} is not accepted: {first['reason']}"
     return f"is not scraped: {_name(first)} {_means(answer)} it, but: {first['reason']}"
 
 
@@ -162,6 +165,13 @@ def _advice(view: _Json) -> str:
         case "Duplicate":
             return "nothing is missing, it has the winner's labels; to end it, narrow a selector or delete one of the objects"
     return str(view["advice"])
+
+
+def _mend(answer: _Json) -> str:
+    """What to do when no object means it."""
+    if any(view["outcome"] == "NotSelected" for view in answer["objects"]):
+        return "give its pod template the labels that one of these wants, or change that selector"
+    return f"create a PyroscopeScrape in namespace {answer['namespace']} that selects it, such as docs/examples has"
 
 
 def _others(views: Sequence[_Json], hidden: Mapping[str, int]) -> Iterator[str]:

@@ -142,6 +142,8 @@ def test_the_others_have_a_line_each() -> None:
         "  shop/longer  wants b",
         "",
         "PyroscopeScrapes not shown (--all lists them): 1 select it, 2 look at its namespace and don't select it",
+        "",
+        "  do        give its pod template the labels that one of these wants, or change that selector",
     ]
 
 
@@ -159,3 +161,15 @@ def test_a_terminal_is_told_nothing_by_a_tenant() -> None:
     evil = {**TARGET, "labels": {"team": "\x1b]0;owned\x07\n\u202e"}}
     (line,) = [line for line in said({**SCRAPED, "targets": [evil]}) if "owned" in line]
     assert line == '  labels    team="\\x1b]0;owned\\x07 \\u202e"'
+
+
+def test_a_namespace_that_nobody_looks_at() -> None:
+    lines = said(counts={"objects": 7, "selecting": 0}, notShown={"elsewhere": 7})
+    assert lines[0] == "pod/web-0 in namespace shop is not scraped: none of 7 PyroscopeScrapes selects it"
+    assert lines[-1] == "  do        create a PyroscopeScrape in namespace shop that selects it, such as docs/examples has"
+
+
+def test_an_object_that_is_not_accepted() -> None:
+    lines = said(view("NotAccepted", "InvalidSpec", "spec.interval: must be a duration"))
+    assert lines[0] == "pod/web-0 in namespace shop is not scraped: shop/other is not accepted: InvalidSpec"
+    assert lines[-2:] == ["shop/other  not scraped: InvalidSpec", "  why       spec.interval: must be a duration"]
