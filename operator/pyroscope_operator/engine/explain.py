@@ -34,8 +34,8 @@ Outcome = Literal[
 
 _ORDER: Mapping[Outcome, int] = {outcome: place for place, outcome in enumerate(get_args(Outcome))}
 
-_DETAILED = 50
-"""Objects that mean the pod and are looked at in detail, unless all are asked for."""
+_SELECTING = 50
+"""Objects that mean the pod that are told, unless all are asked for."""
 _NOT_SELECTING = 5
 """Objects that look at the namespace and don't select the pod that are told, the nearest first, unless all are asked for."""
 _ALIKE = 5
@@ -121,13 +121,15 @@ def _explained(engine: Engine, subject: Subject, everything: bool) -> dict[str, 
         else:
             others.append(View(found.ref, *other))
     meant.sort(key=lambda found: (found.ref.namespace != subject.namespace, found.ref))
-    views = [_view(engine, found, subject) for found in (meant if everything else meant[:_DETAILED])]
+    views = sorted((_view(engine, found, subject) for found in meant), key=_relevance)
+    scraped = any(view.outcome == "Scraped" for view in views)
+    views = views if everything else views[:_SELECTING]
     near = sorted((view for view in others if view.outcome == "NotSelected"), key=_nearness(subject))
-    told = sorted(views, key=_relevance) + (near if everything else near[:_NOT_SELECTING])
+    told = views + (near if everything else near[:_NOT_SELECTING])
     far = sorted((view for view in others if view.outcome == "Elsewhere"), key=_nearness(subject))
     counts = {"selecting": len(meant), "notSelecting": len(near), "elsewhere": len(far)}
     return {
-        "scraped": any(view.outcome == "Scraped" for view in views),
+        "scraped": scraped,
         "objects": [view.as_json() for view in (*told, *(far if everything else ()))],
         "counts": {"objects": sum(counts.values()), **counts},
         "notShown": {

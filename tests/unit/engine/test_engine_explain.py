@@ -247,10 +247,13 @@ async def test_hundreds_of_objects_are_counted_and_not_listed() -> None:
     assert set(everything["notShown"].values()) == {0}
 
 
-async def test_few_of_many_objects_that_select_it_are_looked_at() -> None:
-    answer = await explained(*(manifest(f"o{n:03}", **MEMORY) for n in range(80)))
+async def test_of_many_objects_that_select_it_few_are_told_and_the_winner_is_one_of_them() -> None:
+    younger = (manifest(f"o{n:03}", meta={"creationTimestamp": LATER}, **MEMORY) for n in range(80))
+    answer = await explained(*younger, manifest("z-oldest", **MEMORY))
+    assert answer["scraped"]
+    assert answer["objects"][0]["name"] == "z-oldest"
     assert len(answer["objects"]) == 50
-    assert answer["notShown"]["selecting"] == 30
+    assert answer["notShown"]["selecting"] == 31
 
 
 async def test_a_pod_that_is_not_known() -> None:
