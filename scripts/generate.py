@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import dashboard
+
 from pyroscope_operator.api import crd, reference
 from pyroscope_operator.api.kinds import KINDS, Kind
 from pyroscope_operator.metrics import Metrics
@@ -31,6 +33,7 @@ def generated() -> dict[str, str]:
     header = "# Made by `make generate` from the models in operator/pyroscope_operator/api: do not edit.\n"
     return {
         **{f"crds/{name}": header + text for name, text in crd.documents().items()},
+        "dashboards/pyroscope-operator.json": dashboard.text(),
         "docs/api.md": reference.reference(examples),
         "docs/metrics.md": _metrics(),
         "docs/settings.md": _settings(),

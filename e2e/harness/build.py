@@ -62,6 +62,7 @@ PROGRAMS = (
     ),
     Program("kubectl", _TOOLS / "kubernetes", "k8s.io/kubernetes/cmd/kubectl", f"-s -w {_VERSION_FLAGS}", "about 30 s"),
     Program("relabel", _TOOLS / "relabel", ".", note="about 20 s"),
+    Program("rules", _TOOLS / "relabel", "./rules", note="about 20 s"),
     Program("demoapp", _TESTBED, "./cmd/demoapp"),
     Program("hostile", _TESTBED, "./cmd/hostile"),
     Program("receiver", _TESTBED, "./cmd/receiver"),

@@ -18,6 +18,7 @@ from pyroscope_operator import __version__, folders
 from pyroscope_operator.api import duration, size
 from pyroscope_operator.engine import refusal, snapshot
 from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.explain import explain_address, explain_pod
 from pyroscope_operator.engine.reconciler import Reconciler
 from pyroscope_operator.engine.secrets import PERIOD, Secrets
 from pyroscope_operator.engine.store import Store
@@ -26,6 +27,7 @@ from pyroscope_operator.engine.writes import Writes
 from pyroscope_operator.folders import Folders
 from pyroscope_operator.garbage import frozen
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.pprof import core
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.endpoint import FLAGS
@@ -42,6 +44,7 @@ from pyroscope_operator.standalone import Files
 from pyroscope_operator.transport.clients import open_clients
 from pyroscope_operator.transport.destination import destinations
 from pyroscope_operator.transport.loop import closed, probed
+from pyroscope_operator.web.explain import Asked
 from pyroscope_operator.web.server import Pages, serve
 
 _LOG = logging.getLogger(__name__)
@@ -71,9 +74,10 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(signum, partial(_on_signal, stop))
     metrics = Metrics()
     metrics.count_tasks("main", loop)
+    _show_settings(settings, metrics)
     async with open_engine(settings, metrics) as engine:
         source = _source(settings, engine, metrics)
-        pages = Pages(metrics, lambda: source.waiting_for, lambda: snapshot.take(engine))
+        pages = Pages(metrics, lambda: source.waiting_for, lambda: snapshot.take(engine), partial(_explain, engine))
         async with serve(settings.listen, pages) as address:
             _LOG.info("started", extra={"version": __version__, "listen": address, "standalone": settings.standalone})
             if settings.default is None:
@@ -84,6 +88,19 @@ async def run(settings: Settings) -> None:
             finally:
                 _tell_the_end(metrics)
     await closed()
+
+
+def _show_settings(settings: Settings, metrics: Metrics) -> None:
+    """What dashboards and alerts compare with."""
+    metrics.info.labels(__version__, "standalone" if settings.standalone else "cluster").set(1)
+    for name in ("queue_size", "queue_memory", "body_memory", "baseline_memory"):
+        metrics.setting_bytes.labels(name.replace("_", "-")).set(size.parse(getattr(settings, name)))
+
+
+def _explain(engine: Engine, asked: Asked) -> dict[str, Any]:
+    if asked.address:
+        return explain_address(engine, asked.address, time.time(), everything=asked.everything)
+    return explain_pod(engine, ObjectRef(asked.namespace, asked.pod), time.time(), everything=asked.everything)
 
 
 def _tell_the_end(metrics: Metrics) -> None:

@@ -3,12 +3,14 @@
 pyroscope-operator run [flags]                     the operator
 pyroscope-operator run --standalone FILE… [flags]  the same without Kubernetes
 pyroscope-operator check FILE…                     checks our objects in files, without a cluster
+pyroscope-operator explain pod/NAME -n NAMESPACE   why a pod is or isn't scraped, from the running operator
 pyroscope-operator crds                            prints the CRDs
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -22,6 +24,7 @@ from pyroscope_operator import __version__, app, log
 from pyroscope_operator.api import crd
 from pyroscope_operator.check import command as check
 from pyroscope_operator.errors import ManifestError, OperatorError, SettingsError
+from pyroscope_operator.explain import command as explain
 from pyroscope_operator.settings import PREFIX, Settings
 from pyroscope_operator.transport.loop import Loop
 
@@ -37,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(rest)
         case "check":
             return check.run(rest)
+        case "explain":
+            return explain.run(rest, os.environ.get(f"{PREFIX}LISTEN", ""))
         case "crds":
             sys.stdout.write("---\n".join(crd.documents().values()))
             return 0

@@ -45,6 +45,12 @@ class Metrics:
             "what holds it up for longer always, but for up to 50 ms of it.",
             buckets=_STALLS,
         )
+        self.info = self._gauge("info", "Always 1: version and mode (cluster, standalone) of the operator.", "version", "mode")
+        self.setting_bytes = self._gauge(
+            "setting_bytes",
+            "Bytes that a setting allows, by setting: queue-size for each endpoint, the others for all of their kind together.",
+            "setting",
+        )
         ProcessCollector(registry=self.registry)
 
     def count_tasks(self, name: str, loop: asyncio.AbstractEventLoop) -> None:

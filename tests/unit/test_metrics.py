@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from pyroscope_operator import __version__, app
+from pyroscope_operator.cli import read_settings
 from pyroscope_operator.metrics import Metrics
 
 
@@ -28,3 +30,12 @@ def test_the_process_is_measured() -> None:
     resident = Metrics().registry.get_sample_value("process_resident_memory_bytes")
     assert resident is not None
     assert resident > 1_000_000
+
+
+def test_alerts_can_compare_with_settings() -> None:
+    metrics = Metrics()
+    app._show_settings(read_settings(["--pyroscope-url=http://p", "--queue-size=32MiB"]), metrics)
+    value = metrics.registry.get_sample_value
+    assert value("pyroscope_operator_info", {"version": __version__, "mode": "cluster"}) == 1
+    assert value("pyroscope_operator_setting_bytes", {"setting": "queue-size"}) == 32 << 20
+    assert value("pyroscope_operator_setting_bytes", {"setting": "baseline-memory"}) == 1 << 30

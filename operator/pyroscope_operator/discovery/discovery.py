@@ -78,6 +78,10 @@ class Discovery(Mapping[ObjectRef, ObjectPlan]):
         """Objects of which nothing is scraped because of a bug, and what was raised."""
         return {ref: bug for ref, finding in self._findings.items() if (bug := finding.bug) is not None}
 
+    def looks_at(self, ref: ObjectRef, namespace: str) -> bool:
+        """Whether an object is shown the pods of a namespace; False for one that is not wanted, or is suspended."""
+        return any(ref in self._looking.get(key, ()) for key in (namespace, None))
+
     def _add(self, wanted: Wanted) -> None:
         finding = self._findings[wanted.ref] = Finding(wanted, self._contests, self._body_limit)
         scope = finding.scope

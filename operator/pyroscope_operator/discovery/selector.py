@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
@@ -44,6 +44,22 @@ def _holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:
             return value is not None
         case "DoesNotExist":
             return value is None
+
+
+def unmet(selector: LabelSelector, labels: Mapping[str, str]) -> Iterator[str]:
+    """The conditions that these labels of a pod don't meet, in words; none when the selector matches."""
+    for name, value in selector.match_labels.items():
+        if labels.get(name) != value:
+            yield f'matchLabels wants {name}="{value}", {_there_is(name, labels)}'
+    for requirement in selector.match_expressions:
+        if not _holds(requirement, labels):
+            values = f" ({', '.join(requirement.values)})" if requirement.values else ""
+            wants = f"matchExpressions wants {requirement.key} {requirement.operator}{values}"
+            yield f"{wants}, {_there_is(requirement.key, labels)}"
+
+
+def _there_is(name: str, labels: Mapping[str, str]) -> str:
+    return f'the pod has {name}="{labels[name]}"' if name in labels else f"the pod has no label {name}"
 
 
 def namespaces(spec: PyroscopeScrapeSpec, own: str) -> Scope:

@@ -62,7 +62,7 @@ def _object(section: Section) -> Iterator[str]:
     head = {"namespace": ref.namespace, "name": ref.name, "conditions": _conditions(aspects(section.seen))}
     yield f'{json.dumps(head)[:-1]}, "targets": ['
     for number, states in enumerate(section.targets):
-        yield ", " * bool(number) + json.dumps(_target(states))
+        yield ", " * bool(number) + json.dumps(target_view(states))
     rest = {
         "dropped": [
             {"namespace": drop.pod.namespace, "pod": drop.pod.name, "reason": drop.reason, "message": drop.message}
@@ -81,7 +81,8 @@ def _conditions(found: Mapping[str, Aspect]) -> dict[str, Any]:
     return {kind: {"status": aspect.status, "reason": aspect.reason, "message": aspect.message} for kind, aspect in found.items()}
 
 
-def _target(states: Sequence[LoopState]) -> dict[str, Any]:
+def target_view(states: Sequence[LoopState]) -> dict[str, Any]:
+    """A target with its labels and its scrapes; `states` are all of this target."""
     target = states[0].scrape.target
     return {
         "namespace": target.namespace,

@@ -82,6 +82,11 @@ class ScrapePool:
         """Stop all loops; returns when they have ended."""
         await self._stop(list(self._loops))
 
+    def state(self, key: str) -> LoopState | None:
+        """The state of the loop of the scrape with this key, if there is one."""
+        loop = self._loops.get(key)
+        return None if loop is None else LoopState(loop.scraper.scrape, loop.scraper.health, loop.next_scrape)
+
     def states(self) -> dict[str, LoopState]:
         """The state of every loop, by the key of its scrape."""
         return {key: LoopState(loop.scraper.scrape, loop.scraper.health, loop.next_scrape) for key, loop in self._loops.items()}

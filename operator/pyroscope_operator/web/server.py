@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -12,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pyroscope_operator.engine.snapshot import Snapshot
 from pyroscope_operator.errors import SettingsError
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.web.explain import Asked
 from pyroscope_operator.web.targets import TargetPages
 
 
@@ -24,6 +26,8 @@ class Pages:
     """Empty when ready, else what is being waited for."""
     look: Callable[[], Awaitable[Snapshot]]
     """All that is known of objects, targets and delivery."""
+    explain: Callable[[Asked], dict[str, Any]] = lambda _: {}
+    """Why a pod is or isn't scraped, fit for JSON."""
 
 
 def application(pages: Pages) -> web.Application:
@@ -34,6 +38,8 @@ def application(pages: Pages) -> web.Application:
     - `/metrics`: Prometheus text format
     - `/targets`: objects, targets, scrapes, drops and delivery, for people
     - `/api/v1/targets`: the same as JSON
+    - `/api/v1/explain?namespace=…&pod=…`: why a pod is or isn't scraped, by each object, as JSON; also `?address=…` of a static
+      target, and `&all=true` for all objects; 503 with the reason while nothing is scraped yet
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -47,12 +53,23 @@ def application(pages: Pages) -> web.Application:
         return web.Response(body=generate_latest(pages.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     targets = TargetPages(pages.look, pages.ready)
+
+    async def explain(request: web.Request) -> web.Response:
+        if waiting_for := pages.ready():
+            return web.json_response({"error": f"it scrapes nothing yet: it waits for {waiting_for}"}, status=503)
+        try:
+            asked = Asked.from_query(request.query)
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response(pages.explain(asked))
+
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/targets", targets.page)
     app.router.add_get("/api/v1/targets", targets.data)
+    app.router.add_get("/api/v1/explain", explain)
     return app
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from builders import spec
 
-from pyroscope_operator.discovery.selector import Scope, matches, namespaces, needs_namespaces
+from pyroscope_operator.discovery.selector import Scope, matches, namespaces, needs_namespaces, unmet
 
 
 def _expression(operator: str, *values: str) -> dict[str, Any]:
@@ -52,6 +52,34 @@ def test_matches(selector: dict[str, Any], matching: list[dict[str, str]], other
     read = spec(selector=selector).selector
     assert read is not None
     assert [labels for labels in matching + others if matches(read, labels)] == matching
+    assert [labels for labels in matching + others if not list(unmet(read, labels))] == matching
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "said"),
+    [
+        (
+            {"matchLabels": {"app": "a", "tier": "web"}},
+            {"app": "a", "tier": "db"},
+            ['matchLabels wants tier="web", the pod has tier="db"'],
+        ),
+        (
+            {"matchLabels": {"app": "a"}, **_expression("Exists")},
+            {},
+            [
+                'matchLabels wants app="a", the pod has no label app',
+                "matchExpressions wants tier Exists, the pod has no label tier",
+            ],
+        ),
+        (_expression("In", "web", "db"), {}, ["matchExpressions wants tier In (web, db), the pod has no label tier"]),
+        (_expression("NotIn", "web"), {"tier": "web"}, ['matchExpressions wants tier NotIn (web), the pod has tier="web"']),
+        (_expression("DoesNotExist"), {"tier": ""}, ['matchExpressions wants tier DoesNotExist, the pod has tier=""']),
+    ],
+)
+def test_what_is_not_met(selector: dict[str, Any], labels: dict[str, str], said: list[str]) -> None:
+    read = spec(selector=selector).selector
+    assert read is not None
+    assert list(unmet(read, labels)) == said
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,7 @@ async def test_states() -> None:
     await sync(pool, [what])
     await asyncio.sleep(0.001)
     (state,) = pool.states().values()
+    assert (pool.state(state.scrape.key), pool.state("another")) == (state, None)
     assert (state.scrape, state.health.up) == (what, None)
     assert state.next_scrape == pytest.approx(EPOCH + what.offset)
     await asyncio.sleep(INTERVAL)

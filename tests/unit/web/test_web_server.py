@@ -8,6 +8,7 @@ from web_builder import nothing
 
 from pyroscope_operator.errors import SettingsError
 from pyroscope_operator.metrics import Metrics
+from pyroscope_operator.web.explain import Asked
 from pyroscope_operator.web.server import Pages, serve
 
 
@@ -39,3 +40,28 @@ async def test_where_nobody_can_listen(listen: str) -> None:
             async with serve(listen.format(taken.rpartition(":")[2]), pages):
                 pass
         assert "--listen" in caught.value.message
+
+
+async def test_explain() -> None:
+    waiting, asked = ["the lease"], list[Asked]()
+
+    def explain(question: Asked) -> dict[str, object]:
+        asked.append(question)
+        return {"scraped": True}
+
+    pages = Pages(Metrics(), lambda: waiting[0], dict, explain)
+    async with serve("127.0.0.1:0", pages) as address, aiohttp.ClientSession(f"http://{address}") as session:
+
+        async def get(query: str) -> tuple[int, dict[str, object]]:
+            async with session.get(f"/api/v1/explain?{query}") as answer:
+                return answer.status, await answer.json()
+
+        assert await get("namespace=a&pod=b") == (503, {"error": "it scrapes nothing yet: it waits for the lease"})
+        waiting[0] = ""
+        assert await get("namespace=a&pod=b") == (200, {"scraped": True})
+        assert await get("address=a:1&all=true") == (200, {"scraped": True})
+        assert asked == [Asked("a", "b", "", False), Asked("", "", "a:1", True)]
+        for wrong in ("", "pod=b", "namespace=a", "namespace=a&pod=b&address=c:1", f"namespace=a&pod={'b' * 600}"):
+            status, said = await get(wrong)
+            assert (status, "error" in said, "bbb" in str(said)) == (400, True, False)
+        assert len(asked) == 2

@@ -12,7 +12,7 @@ from pyroscope_operator.engine.snapshot import Snapshot
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.web.server import Pages, serve
 
-PAGES = ["/healthz", "/readyz", "/metrics", "/targets", "/api/v1/targets"]
+PAGES = ["/healthz", "/readyz", "/metrics", "/targets", "/api/v1/targets", "/api/v1/explain?namespace=a&pod=b"]
 
 
 def pages() -> Pages:
