@@ -129,6 +129,8 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
         body_limit=size.parse(settings.body_size_limit),
         cross_namespace_credentials=settings.cross_namespace_credentials,
         default_write=settings.default,
+        target_limit=settings.target_limit,
+        min_interval=duration.parse(settings.min_interval),
     )
     book = DeliveryBook()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="profile") as executor:

@@ -14,17 +14,14 @@ from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 UNBUILT: tuple[str, ...] = (
     "annotations.mode",
     "annotations.prefix",
-    "labelLimit",
     "namespaceSelector.matchExpressions",
     "namespaceSelector.matchLabels",
-    "sampling",
-    "targetLimit",
 )
 """Fields of a PyroscopeScrape's spec that have no effect yet. Whoever builds one removes it here."""
 
 
 def unbuilt(spec: PyroscopeScrapeSpec) -> list[str]:
-    """JSON paths (`spec.sampling`) of the unbuilt fields that `spec` sets to something else than their default."""
+    """JSON paths (`spec.annotations.mode`) of the unbuilt fields that `spec` sets to something else than their default."""
     asked = spec.model_dump(by_alias=True, exclude_defaults=True)
     return [f"spec.{path}" for path in UNBUILT if _at(asked, path)]
 

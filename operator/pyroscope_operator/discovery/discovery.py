@@ -8,52 +8,77 @@ want the same (contests.py).  What has another outcome then is in `changes`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 
 from pyroscope_operator.discovery.contests import Changes, Contests
 from pyroscope_operator.discovery.finding import Finding
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod
+from pyroscope_operator.discovery.steps import Steps, at_once
 from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.model.ref import ObjectRef
 
 PodsIn = Callable[[frozenset[str] | None], Iterable[Pod]]
 """The pods of these namespaces; of all for None."""
+SeenPod = tuple[ObjectRef, Pod | None]
+"""A pod and what it is now; None: it is no more."""
 
 _Findings = dict[ObjectRef, Finding]
 
 
 class Discovery(Mapping[ObjectRef, ObjectPlan]):
-    """The plan of each object that is wanted and not suspended, computed when it is asked for."""
+    """The plan of each object that is wanted and not suspended, computed when it is asked for.
 
-    def __init__(self, pods_in: PodsIn, body_limit: int) -> None:
-        """`body_limit` in bytes is the operator's cap on profiles."""
+    While changes are taken over, plans are those of before.
+    """
+
+    def __init__(self, pods_in: PodsIn, body_limit: int, target_limit: int | None = None) -> None:
+        """`body_limit` in bytes is the operator's cap on profiles, `target_limit` that on the targets of an object."""
         self._pods_in = pods_in
         self._body_limit = body_limit
+        self._target_limit = target_limit
         self._contests = Contests()
         self._findings: _Findings = {}
         self._looking: dict[str | None, _Findings] = {}
         """By the namespace that they look at; None: at all of them."""
         self._plans: dict[ObjectRef, ObjectPlan] = {}
-        """Those that were asked for and still hold."""
+        """The plans as they were when somebody asked last."""
+        self._fresh: dict[ObjectRef, ObjectPlan] = {}
+        """Those of objects that are new or other ones, from the next `publish` on."""
+        self._open = False
+        """Changes are being taken over."""
 
     def want(self, objects: Mapping[ObjectRef, Wanted]) -> None:
         """These are all the objects. One that is the same as before costs nothing."""
-        active = {ref: wanted for ref, wanted in objects.items() if not wanted.spec.suspend}
-        for ref, known in list(self._findings.items()):
-            if ref not in active or not known.wanted.same(active[ref]):
-                self._remove(ref)
-        for ref, wanted in active.items():
-            if ref not in self._findings:
-                self._add(wanted)
+        at_once(self.taking(objects, ()))
+        self.publish()
 
     def see(self, pod: ObjectRef, found: Pod | None) -> None:
         """Take over what a pod is now; None: it is no more."""
-        for key in (pod.namespace, None):
-            for finding in self._looking.get(key, {}).values():
-                if found is None:
-                    finding.miss(pod)
-                else:
-                    finding.see(found)
+        at_once(self.taking(None, [(pod, found)]))
+        self.publish()
+
+    def taking(self, objects: Mapping[ObjectRef, Wanted] | None, pods: Iterable[SeenPod]) -> Steps[None]:
+        """Take over all the objects (None: they are as before) and pods that have changed, in steps of milliseconds.
+
+        What `pods` says is no newer than what `pods_in` tells.  Pods may change meanwhile: that is
+        for the next time.  After the last step, `publish` makes it what plans say.
+        """
+        self._open = True
+        added: _Findings = {}
+        if objects is not None:
+            yield from self._want(objects, added)
+        for ref, found in pods:
+            yield from self._see(ref, found, added)
+        for ref, finding in added.items():
+            self._fresh[ref] = yield from finding.plan()
+
+    def publish(self) -> None:
+        """From now on plans say what was taken over."""
+        self._plans = {ref: plan for ref, plan in self._plans.items() if ref in self._findings} | self._fresh
+        self._contests.touched &= self._findings.keys() - self._fresh.keys()
+        self._fresh = {}
+        self._open = False
 
     def changes(self) -> Changes:
         """What is to be scraped otherwise than when this was last asked for."""
@@ -64,35 +89,54 @@ class Discovery(Mapping[ObjectRef, ObjectPlan]):
         """Objects of which nothing is scraped because of a bug, and what was raised."""
         return {ref: bug for ref, finding in self._findings.items() if (bug := finding.bug) is not None}
 
-    def _add(self, wanted: Wanted) -> None:
-        finding = self._findings[wanted.ref] = Finding(wanted, self._contests, self._body_limit)
+    def _want(self, objects: Mapping[ObjectRef, Wanted], added: _Findings) -> Steps[None]:
+        active = {ref: wanted for ref, wanted in objects.items() if not wanted.spec.suspend}
+        for ref, known in list(self._findings.items()):
+            if ref not in active or not known.wanted.same(active[ref]):
+                yield from self._remove(ref)
+        for ref, wanted in active.items():
+            if ref not in self._findings:
+                finding = added[ref] = self._add(wanted)
+                for pod in tuple(self._pods_in(finding.scope)):
+                    yield
+                    finding.see(pod)
+
+    def _see(self, pod: ObjectRef, found: Pod | None, added: _Findings) -> Steps[None]:
+        """Show it to those who look there; `added` ones have seen it."""
+        for finding in chain.from_iterable(self._looking.get(key, {}).values() for key in (pod.namespace, None)):
+            if finding.wanted.ref in added:
+                continue
+            yield
+            if found is None:
+                finding.miss(pod)
+            else:
+                finding.see(found)
+
+    def _add(self, wanted: Wanted) -> Finding:
+        finding = self._findings[wanted.ref] = Finding(wanted, self._contests, self._body_limit, self._target_limit)
         for key in _keys(finding):
             self._looking.setdefault(key, {})[wanted.ref] = finding
-        for pod in self._pods_in(finding.scope):
-            finding.see(pod)
+        return finding
 
-    def _remove(self, ref: ObjectRef) -> None:
+    def _remove(self, ref: ObjectRef) -> Steps[None]:
         finding = self._findings.pop(ref)
         for key in _keys(finding):
             del self._looking[key][ref]
             if not self._looking[key]:
                 del self._looking[key]
-        finding.end()
+        yield from finding.end()
 
     def __getitem__(self, ref: ObjectRef) -> ObjectPlan:
-        touched = self._contests.touched
-        for other in touched:
-            self._plans.pop(other, None)
-        touched.clear()
-        if ref not in self._plans:
-            self._plans[ref] = self._findings[ref].plan()
+        if ref in self._contests.touched and not self._open:
+            self._contests.touched.discard(ref)
+            self._plans[ref] = at_once(self._findings[ref].plan())
         return self._plans[ref]
 
     def __iter__(self) -> Iterator[ObjectRef]:
-        return iter(self._findings)
+        return iter(self._plans)
 
     def __len__(self) -> int:
-        return len(self._findings)
+        return len(self._plans)
 
 
 def _keys(finding: Finding) -> Iterable[str | None]:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from pyroscope_operator.discovery.choice import NOT_SAMPLED
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.engine.verdict import Verdict
 from pyroscope_operator.model.target import Target
 from pyroscope_operator.push.delivery import PUSH_FAILING, QUEUE_FULL, Delivery, Trouble
 from pyroscope_operator.scrape.pool import LoopState
 
-_HARMLESS = {"NotRunning": "not running", "Relabeled": "dropped by relabelings"}
+_HARMLESS = {"NotRunning": "not running", "Relabeled": "dropped by relabelings", NOT_SAMPLED: "not sampled"}
 """Reasons of drops that are as they should be, and how they are counted."""
 
 
@@ -196,7 +197,14 @@ def _nothing_wanted(plan: ObjectPlan, discovered: Aspect) -> Aspect:
     if discovered.status == "False" and (healthy or plan.bug):
         return discovered
     if healthy:
-        why = "no profile type is enabled" if plan.targets else "relabelings have dropped all targets"
-        return Aspect("True", "NoTargets", f"there is nothing to scrape: {why}")
+        return Aspect("True", "NoTargets", f"there is nothing to scrape: {_why_nothing(plan)}")
     reason = "NoPodHealthy" if plan.pods else "NoPodsMatched"
     return Aspect("True", reason, "there is nothing to scrape: no matching pod is ready")
+
+
+def _why_nothing(plan: ObjectPlan) -> str:
+    if plan.targets:
+        return "no profile type is enabled"
+    if any(drop.reason == NOT_SAMPLED for drop in plan.drops):
+        return "spec.sampling has chosen none of the targets"
+    return "relabelings have dropped all targets"

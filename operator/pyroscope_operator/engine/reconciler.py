@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
+from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
 from pyroscope_operator.discovery.contests import Changes
 from pyroscope_operator.discovery.discovery import Discovery
 from pyroscope_operator.discovery.plan import ObjectPlan
@@ -17,6 +18,7 @@ from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.engine.access import REASONS, ReferenceProblem, Resolver, references
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
+from pyroscope_operator.engine.turns import in_turns
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge
 from pyroscope_operator.engine.writes import WriteDecision, Writes
 from pyroscope_operator.metrics import Metrics
@@ -51,6 +53,8 @@ class Judged(NamedTuple):
 
     found: ScrapeObject
     verdict: Verdict
+    spec: PyroscopeScrapeSpec | None
+    """As it is acted upon: no faster than the operator allows."""
 
 
 class Reconciler:
@@ -104,64 +108,70 @@ class Reconciler:
         """Bring the pool in step with what has changed; with everything, at first and after a failure."""
         since, self._store.since = self._store.since, None
         discovery, self._discovery = self._discovery, None  # not kept if anything fails
-        decision = self.decision
+        stopped: Changes = {}
         if discovery is None:
-            discovery, self._editions = Discovery(self._store.pods_in, self._policy.body_limit), None
-            stopped: Changes = dict.fromkeys(self._pool.keys())
-        else:
-            stopped = {}
+            discovery, self._editions = Discovery(self._store.pods_in, self._policy.body_limit, self._policy.target_limit), None
+            stopped = dict.fromkeys(self._pool.keys())
+        wanted = None
         if self._editions != (self._store.edition, self._secrets.edition):
-            decision = await self._reconsider(discovery)
-        with self._metrics.reconcile_seconds.time():
-            for pod in self._store.take_pods():
-                discovery.see(pod, self._store.pod(pod))
+            decision, wanted = await self._reconsider(discovery)
+        else:
+            decision = self.decision
+        pods = ((pod, self._store.pod(pod)) for pod in self._store.take_pods())
+        self._metrics.reconcile_seconds.observe(await in_turns(discovery.taking(wanted, pods)))
+        if decision is not self.decision:
+            self._writes.sync(decision.writes)
+            self._book.forget(decision.verdicts.keys())
         await self._pool.sync(stopped | discovery.changes())
         self._tell(decision, discovery.bugs())
+        discovery.publish()
         self.decision, self._discovery = decision, discovery
         if since is not None:
             self._metrics.change_seconds.observe(time.monotonic() - since)
 
-    async def _reconsider(self, discovery: Discovery) -> Decision:
-        """Decide anew on all objects; those that are as they were cost next to nothing."""
+    async def _reconsider(self, discovery: Discovery) -> tuple[Decision, dict[ObjectRef, Wanted]]:
+        """Decide anew on all objects, and say which are wanted; those that are as they were cost next to nothing."""
         edition = self._store.edition
         judged = self._judged = self.judged()  # as they are now: what comes while Secrets are read has its own turn
         await self._secrets.ensure(_references(judged.values()) | self._writes.references())
         self._editions = (edition, self._secrets.edition)
-        decision = self.decide(judged, discovery)
+        decision, wanted = self.decide(judged, discovery)
         self._secrets.doubt(_references(_failing(judged, decision)) | self._writes.references(failing=decision.writes))
-        self._writes.sync(decision.writes)
-        self._book.forget(decision.verdicts.keys())
-        return decision
+        return decision, wanted
 
     def judged(self) -> dict[ObjectRef, Judged]:
         """Every object, with what is said of it by itself."""
         writes = self._store.writes.keys()
-        before, self._judged_by = self._judged if self._judged_by == writes else {}, set(writes)
+        before, same_writes = self._judged, self._judged_by == writes
+        self._judged_by = set(writes)
         judged = {}
         for ref, found in self._store.objects.items():
             known = before.get(ref)
-            same = known is not None and known.found is found
-            judged[ref] = known if same and known else Judged(found, judge(found, self._policy, writes))
+            if known is None or known.found is not found:
+                judged[ref] = Judged(found, judge(found, self._policy, writes), found.spec and self._policy.paced(found.spec))
+            else:
+                judged[ref] = known if same_writes else known._replace(verdict=judge(found, self._policy, writes))
         return judged
 
-    def decide(self, judged: Mapping[ObjectRef, Judged], discovery: Discovery) -> Decision:
-        """Pure but for reading Secrets, and for `discovery`, which is told what is wanted."""
+    def decide(
+        self, judged: Mapping[ObjectRef, Judged], plans: Mapping[ObjectRef, ObjectPlan]
+    ) -> tuple[Decision, dict[ObjectRef, Wanted]]:
+        """What is decided, and the objects that are wanted. Pure but for reading Secrets."""
         verdicts: dict[ObjectRef, Verdict] = {}
         wanted: dict[ObjectRef, Wanted] = {}
-        for ref, (found, verdict) in judged.items():
+        for ref, (found, verdict, spec) in judged.items():
             verdicts[ref] = verdict
-            if found.spec is not None and verdict.accepted:
+            if spec is not None and verdict.accepted:
                 try:
-                    access = self._resolver.resolve(ref, found.spec, ref.namespace)
+                    access = self._resolver.resolve(ref, spec, ref.namespace)
                 except ReferenceProblem as problem:
                     verdicts[ref] = Verdict(problem.reason, problem.message)
                 else:
-                    wanted[ref] = Wanted(ref, found.created, found.spec, access)
+                    wanted[ref] = Wanted(ref, found.created, spec, access)
         self._resolver.forget(judged.keys())
-        generations = {ref: found.generation for ref, (found, _) in judged.items()}
-        with self._metrics.reconcile_seconds.time():
-            discovery.want(wanted)
-        return Decision(generations, verdicts, discovery, self._writes.decide(), self._forwards(wanted.values()))
+        generations = {ref: item.found.generation for ref, item in judged.items()}
+        decision = Decision(generations, verdicts, plans, self._writes.decide(), self._forwards(wanted.values()))
+        return decision, wanted
 
     def _forwards(self, wanted: Iterable[Wanted]) -> dict[ObjectRef, tuple[ObjectRef, ...]]:
         default = (self._policy.default_write,) if self._policy.default_write else ()
@@ -192,5 +202,5 @@ def _failing(judged: Mapping[ObjectRef, Judged], decision: Decision) -> Iterator
 
 def _references(judged: Iterable[Judged]) -> frozenset[DataRef]:
     """All that the accepted objects refer to; Secrets of others are not even read."""
-    accepted = (found for found, verdict in judged if verdict.accepted)
+    accepted = (found for found, verdict, _ in judged if verdict.accepted)
     return frozenset(chain.from_iterable(references(found.spec, found.ref.namespace) for found in accepted if found.spec))
