@@ -227,10 +227,10 @@ VALID = [
     good("relabeling: labelmap", relabelings=[{"action": "labelmap", "regex": "__meta_(.+)", "replacement": "meta_${1}"}]),
     good("relabeling: keepequal", relabelings=[{"action": "keepequal", "sourceLabels": ["a"], "targetLabel": "b"}]),
     good("relabeling: a regex that is odd, but one to Prometheus, too", relabelings=[{"action": "labeldrop", "regex": "a)|(b"}]),
-    unbuilt("limits", "spec.labelLimit", "spec.targetLimit", targetLimit=1, labelLimit=20, bodySizeLimit="1.5MiB"),
+    good("limits", targetLimit=1, labelLimit=20, bodySizeLimit="1.5MiB"),
     good("no body size limit of its own", bodySizeLimit="0"),
-    unbuilt("sampling by percent", "spec.sampling", sampling={"percent": 100}),
-    unbuilt("sampling by number", "spec.sampling", sampling={"maxTargets": 5}),
+    good("sampling by percent", sampling={"percent": 100}),
+    good("sampling by number", sampling={"maxTargets": 5}),
     good("not clustered", clustering={"enabled": False}),
     good("suspended", suspend=True),
 ]

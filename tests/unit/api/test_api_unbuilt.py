@@ -19,9 +19,6 @@ def asked(**fields: Any) -> list[str]:
     [
         ({"annotations": {"mode": "Require"}}, "spec.annotations.mode"),
         ({"annotations": {"prefix": "a.b"}}, "spec.annotations.prefix"),
-        ({"targetLimit": 1}, "spec.targetLimit"),
-        ({"labelLimit": 1}, "spec.labelLimit"),
-        ({"sampling": {"percent": 1}}, "spec.sampling"),
         ({"namespaceSelector": {"matchLabels": {"a": "b"}}}, "spec.namespaceSelector.matchLabels"),
         (
             {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
@@ -48,6 +45,7 @@ def test_unbuilt(fields: dict[str, Any], path: str) -> None:
             "proxyFromEnvironment": False,
             "sampling": None,
         },
+        {"targetLimit": 1, "labelLimit": 1, "sampling": {"percent": 1}},
         {"namespaceSelector": {"any": True}},
         {"namespaceSelector": {"matchNames": ["a"], "matchLabels": {}}},
         {"clustering": {"enabled": False}, "enableHTTP2": False, "followRedirects": False, "suspend": True},

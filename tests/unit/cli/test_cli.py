@@ -43,6 +43,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ([_URL, "--write-headers", "a=b", "--write-headers", "c=d"], {}, "write_headers", {"a": "b", "c": "d"}),
         ([_URL, "--no-write-retry-on-http-429"], {}, "write_retry_on_http_429", False),
         ([_URL], {}, "body_size_limit", "16MiB"),
+        ([_URL], {}, "target_limit", 10_000),
+        ([_URL, "--target-limit=50"], {}, "target_limit", 50),
+        ([_URL, "--min-interval=1m"], {}, "min_interval", "1m"),
     ],
 )
 def test_settings(
@@ -64,6 +67,9 @@ def test_settings(
         ([_URL, "--queue-memory=1MiB"], "queue-memory must be at least queue-size"),
         ([_URL, "--sweep-period=often"], "--sweep-period"),
         ([_URL, "--queue-size=big"], "--queue-size"),
+        ([_URL, "--target-limit=0"], "--target-limit"),
+        ([_URL, "--min-interval=999ms"], "--min-interval"),
+        ([_URL, "--min-interval=25h"], "--min-interval"),
         ([_URL, "--listen=8080"], "--listen"),
         ([_URL, "--standalone"], "FILE"),
         ([_URL, "some.yaml"], "--standalone"),

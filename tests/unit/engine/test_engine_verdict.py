@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from builders import MIB, manifest, spec
+from builders import MIB, manifest, only, spec
 
 from pyroscope_operator.api.unbuilt import UNBUILT, unbuilt
 from pyroscope_operator.engine.store import ScrapeObject
@@ -21,11 +21,8 @@ SECRET = {"name": "credentials", "key": "token"}
 ASKING: dict[str, dict[str, Any]] = {
     "annotations.mode": {"annotations": {"mode": "Require"}},
     "annotations.prefix": {"annotations": {"prefix": "example.com"}},
-    "labelLimit": {"labelLimit": 20},
     "namespaceSelector.matchExpressions": {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "Exists"}]}},
     "namespaceSelector.matchLabels": {"namespaceSelector": {"matchLabels": {"team": ""}}},
-    "sampling": {"sampling": {"percent": 50}},
-    "targetLimit": {"targetLimit": 100},
 }
 """A spec that asks for each feature that is not built yet."""
 
@@ -49,6 +46,32 @@ def test_accepted(policy: Policy, fields: dict[str, Any]) -> None:
     found = verdict(policy, **fields)
     assert found == Verdict("Accepted", "the object is valid")
     assert found.accepted
+
+
+class TestMinInterval:
+    SLOW = Policy(privileged_namespaces=None, body_limit=MIB, min_interval=30)
+
+    @pytest.mark.parametrize("fields", [{"interval": "30s"}, {"interval": "1m"}, {"interval": "0.5m"}])
+    def test_an_interval_that_is_allowed(self, fields: dict[str, Any]) -> None:
+        given = spec(**fields)
+        assert self.SLOW.paced(given) is given
+        assert verdict(self.SLOW, **fields).message == "the object is valid"
+
+    @pytest.mark.parametrize("interval", ["1s", "15s", "29999ms"])
+    def test_a_shorter_one_is_raised(self, interval: str) -> None:
+        fields = {"interval": interval, "profilingConfig": only("memory")}
+        raised = self.SLOW.paced(spec(**fields))
+        assert (raised.interval, raised.interval_seconds, raised.delta_seconds) == ("30s", 30, 29)
+        found = verdict(self.SLOW, **fields)
+        assert found.accepted
+        assert found.message == "the object is valid; spec.interval is raised to 30s (operator setting minInterval)"
+
+    def test_what_the_object_says_itself_stays(self) -> None:
+        raised = self.SLOW.paced(spec(interval="10s", deltaProfilingDuration="4s", scrapeTimeout="7s"))
+        assert (raised.delta_seconds, raised.timeout_seconds) == (4, 7)
+
+    def test_a_refusal_says_nothing_of_it(self) -> None:
+        assert "minInterval" not in verdict(self.SLOW, interval="15s", forwardTo=[{"name": "gone"}]).message
 
 
 class TestInvalidSpec:
@@ -100,7 +123,7 @@ class TestInvalidSpec:
         assert "hunter2" not in verdict(basicAuth={"password": "hunter2"}, port="hunter2!").message
 
     def test_comes_before_everything_else(self) -> None:
-        assert verdict(port=0, namespaceSelector={"any": True}, targetLimit=1).reason == "InvalidSpec"
+        assert verdict(port=0, namespaceSelector={"any": True}, annotations={"mode": "Require"}).reason == "InvalidSpec"
 
 
 class TestNotImplemented:
@@ -120,8 +143,8 @@ class TestNotImplemented:
         assert unbuilt(spec(**ASKING[path])) == [f"spec.{path}"]
 
     def test_names_all_fields(self) -> None:
-        message = verdict(sampling={"percent": 5}, targetLimit=1).message
-        assert "spec.sampling, spec.targetLimit" in message
+        message = verdict(annotations={"mode": "Require", "prefix": "example.com"}).message
+        assert "spec.annotations.mode, spec.annotations.prefix" in message
 
     @pytest.mark.parametrize(
         "fields",
@@ -139,7 +162,7 @@ class TestNotImplemented:
         assert verdict(**fields).accepted
 
     def test_comes_before_the_policy(self) -> None:
-        assert verdict(targetLimit=1, namespaceSelector={"any": True}).reason == "NotImplemented"
+        assert verdict(annotations={"mode": "Require"}, namespaceSelector={"any": True}).reason == "NotImplemented"
 
 
 class TestPolicy:
