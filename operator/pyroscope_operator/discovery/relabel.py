@@ -18,8 +18,8 @@ from pyroscope_operator.discovery import template
 from pyroscope_operator.model import pattern
 from pyroscope_operator.model.pattern import Pattern, utf8
 
-WORK = 5_000_000
-"""What all steps together may cost for one target: bytes matched times the size of the pattern. About 7 ms at worst.
+WORK = 4_000_000
+"""What all steps together may cost for one target: bytes matched times the size of the pattern. About 15 ms at worst.
 
 50 usual steps, nine of them on all names of a pod with 60 long labels and 30 annotations, come to 3 million.
 """
