@@ -16,7 +16,6 @@ _FAST = {**_SELECTOR, "interval": "3s"}
 
 _NOT_ACCEPTED: list[tuple[str, dict[str, Any], str, str]] = [
     # name, spec, reason, what the message names
-    ("sampling", {**_SELECTOR, "sampling": {"percent": 10}}, "NotImplemented", "spec.sampling"),
     ("regex", {**_SELECTOR, "relabelings": [{"action": "labeldrop", "regex": "(x"}]}, "InvalidSpec", "spec.relabelings[0].regex"),
     ("forward", {**_SELECTOR, "forwardTo": [{"name": "a"}]}, "WriteNotFound", "there is no PyroscopeWrite"),
     (

@@ -146,6 +146,8 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
         cross_namespace_credentials=settings.cross_namespace_credentials,
         default_write=settings.default,
         watched_namespaces=frozenset(settings.watch_namespaces) or None,
+        target_limit=settings.target_limit,
+        min_interval=duration.parse(settings.min_interval),
     )
     book = DeliveryBook()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="profile") as executor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+from pyroscope_operator.discovery.choice import NOT_SAMPLED
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.engine.verdict import Verdict
 from pyroscope_operator.model.target import Target
@@ -22,6 +23,7 @@ _HARMLESS = {
     "Relabeled": "dropped by relabelings",
     "NotAnnotated": "not annotated",
     "OptedOut": "opted out by annotations",
+    NOT_SAMPLED: "not sampled",
 }
 """Reasons of drops that are as they should be, and how they are counted."""
 

@@ -13,6 +13,9 @@ from pyroscope_operator.scrape.loop import ScrapeLoop
 from pyroscope_operator.scrape.scraper import Context, Scraper
 from pyroscope_operator.scrape.ticker import Ticker
 
+_AT_ONCE = 50
+"""So many loops are started or stopped at a time, some 10 ms of work; then others have their turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoopState:
@@ -47,7 +50,8 @@ class ScrapePool:
         new ones begin: two CPU profiles of one process must not meet.
         """
         await self._stop([key for key, scrape in changes.items() if scrape is None and key in self._loops])
-        for key, scrape in changes.items():
+        for number, (key, scrape) in enumerate(changes.items()):
+            await _give_way(number)
             loop = self._loops.get(key)
             if scrape is None:
                 continue
@@ -64,7 +68,8 @@ class ScrapePool:
         loop.start()
 
     async def _stop(self, keys: list[str]) -> None:
-        for key in keys:
+        for number, key in enumerate(keys):
+            await _give_way(number)
             loop = self._loops.pop(key)
             self._uncount(loop.scraper.scrape.target.key)
             if task := loop.stop():
@@ -90,3 +95,8 @@ class ScrapePool:
     def states(self) -> dict[str, LoopState]:
         """The state of every loop, by the key of its scrape."""
         return {key: LoopState(loop.scraper.scrape, loop.scraper.health, loop.next_scrape) for key, loop in self._loops.items()}
+
+
+async def _give_way(number: int) -> None:
+    if number % _AT_ONCE == _AT_ONCE - 1:
+        await asyncio.sleep(0)

@@ -52,6 +52,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ([_URL], {"PYROSCOPE_OPERATOR_WATCH_NAMESPACES": "a, b"}, "watch_namespaces", ["a", "b"]),
         (["--watch-namespaces=a,b", "--default-write=b/main"], {}, "default_write", "b/main"),
+        ([_URL], {}, "target_limit", 10_000),
+        ([_URL, "--target-limit=50"], {}, "target_limit", 50),
+        ([_URL, "--min-interval=1m"], {}, "min_interval", "1m"),
     ],
 )
 def test_settings(
@@ -73,6 +76,9 @@ def test_settings(
         ([_URL, "--queue-memory=1MiB"], "queue-memory must be at least queue-size"),
         ([_URL, "--sweep-period=often"], "--sweep-period"),
         ([_URL, "--queue-size=big"], "--queue-size"),
+        ([_URL, "--target-limit=0"], "--target-limit"),
+        ([_URL, "--min-interval=999ms"], "--min-interval"),
+        ([_URL, "--min-interval=25h"], "--min-interval"),
         ([_URL, "--listen=8080"], "--listen"),
         ([_URL, "--standalone"], "FILE"),
         ([_URL, "--standalone", "some.yaml", "--watch-namespaces=a"], "watch-namespaces is for a cluster"),

@@ -74,7 +74,7 @@ async def test_written_when_something_changes_and_not_more_often_than_allowed() 
     bed = Bed()
     assert await bed.look() == 1
     assert await bed.look(60) == 1, "nothing has changed"
-    bed.put(generation=2, sampling={"percent": 10})
+    bed.put(generation=2, forwardTo=[{"name": "gone"}])
     assert await bed.look(1) == 2
     bed.put(generation=3)
     assert await bed.look(5) == 2, "too early"
@@ -99,7 +99,7 @@ async def test_a_new_process_writes_nothing_that_stands_there_already() -> None:
     written = first.kube.statuses[0][2]
     second = Bed(status=written)
     assert await second.look(5000) == 0
-    second.put(generation=2, status=written, sampling={"percent": 10})
+    second.put(generation=2, status=written, forwardTo=[{"name": "gone"}])
     assert await second.look(20) == 1
     times = {c["type"]: c["lastTransitionTime"] for c in written["conditions"]}
     fresh = {c["type"]: c for c in second.kube.statuses[0][2]["conditions"]}

@@ -43,6 +43,27 @@ def counting() -> FakeTargets:
     return fake
 
 
+async def test_others_run_while_many_loops_start_and_stop() -> None:
+    bench, turns = Bench(), 0
+    pool = ScrapePool(bench.context)
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(other())
+    many = [scrape(GOROUTINE, target(pod_uid=f"uid-{number}")) for number in range(1000)]
+    await sync(pool, many)
+    assert turns >= 19
+    turns = 0
+    await sync(pool, [])
+    assert turns >= 19
+    task.cancel()
+    assert pool.keys() == set()
+
+
 async def test_sync_starts_and_stops() -> None:
     bench, a, b = Bench(), scrape(GOROUTINE), scrape(MEMORY)
     pool = ScrapePool(bench.context)
