@@ -14,7 +14,7 @@ from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.fanout import Fanout
 from pyroscope_operator.push.writer import WriterSnapshot
-from pyroscope_operator.scrape.pool import LoopState, ScrapePool
+from pyroscope_operator.scrape.pool import ScrapePool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +38,22 @@ class Engine:
 
     def observations(self) -> dict[ObjectRef, Observation]:
         """How every object is doing; objects that no reconcile has seen yet are left out."""
-        loops: dict[ObjectRef, list[LoopState]] = {}
-        for state in self.pool.states().values():
-            loops.setdefault(state.scrape.source, []).append(state)
+        found = ((ref, self.observation(ref)) for ref in self.reconciler.decision.verdicts)
+        return {ref: seen for ref, seen in found if seen is not None}
+
+    def observation(self, ref: ObjectRef) -> Observation | None:
+        """How one object is doing; None if no reconcile has seen it yet."""
         decision = self.reconciler.decision
-        return {
-            ref: Observation(
-                generation=decision.generations[ref],
-                verdict=verdict,
-                plan=decision.plans.get(ref),
-                loops=loops.get(ref, ()),
-                delivery=self.book.get(ref, decision.forwards.get(ref)),
-            )
-            for ref, verdict in decision.verdicts.items()
-        }
+        verdict = decision.verdicts.get(ref)
+        if verdict is None:
+            return None
+        return Observation(
+            generation=decision.generations[ref],
+            verdict=verdict,
+            plan=decision.plans.get(ref),
+            loops=self.pool.states_of(ref),
+            delivery=self.book.get(ref, decision.forwards.get(ref)),
+        )
 
     def write_observations(self) -> dict[ObjectRef, WriteObservation]:
         """How every write is doing; objects that no reconcile has seen yet are left out."""
