@@ -31,7 +31,10 @@ _NOT_ACCEPTED: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "spec", "reason", "field"), _NOT_ACCEPTED, ids=[row[0] for row in _NOT_ACCEPTED])
+@pytest.mark.parametrize(
+    ("name", "spec", "reason", "field"),
+    [pytest.param(*row, id=row[0], marks=pytest.mark.reaches(f"Accepted/{row[2]}")) for row in _NOT_ACCEPTED],
+)
 def test_not_accepted(
     cluster: Cluster, operator: Operator, namespace: str, name: str, spec: dict[str, Any], reason: str, field: str
 ) -> None:
@@ -76,6 +79,7 @@ def test_privileged_namespace_may_look_elsewhere(
         cluster.delete_scrape("default", "privileged")
 
 
+@pytest.mark.reaches("Discovered/NoPodsMatched", "Ready/NoPodsMatched", "Discovered/PortNotFound")
 def test_no_pods_then_no_port(cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp) -> None:
     cluster.scrape(namespace, "checkout", {**_FAST, "port": "profiling"})
     cluster.wait_for(namespace, "checkout", "Discovered", "False/NoPodsMatched")
@@ -94,6 +98,7 @@ def test_no_pods_then_no_port(cluster: Cluster, operator: Operator, namespace: s
     cluster.wait_for(namespace, "checkout", "Ready", "True/AllUp")
 
 
+@pytest.mark.reaches("Scraping/TargetsDown", "Scraping/AllUp", "failures/HTTPStatus", "failures/ConnectFailed")
 def test_target_down_and_up_again(cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp) -> None:
     spec = {**_FAST, "profilingConfig": {"custom": [{"name": "missing", "enabled": True, "path": "/debug/none"}]}}
     app = start_app("app")
@@ -117,6 +122,7 @@ def test_target_down_and_up_again(cluster: Cluster, operator: Operator, namespac
     assert len(down) <= 12, "one line for each change of state, not for each scrape"
 
 
+@pytest.mark.reaches("failures/BodyTooLarge")
 def test_body_limit(cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp) -> None:
     app = start_app("app")
     cluster.run_pod(namespace, PodSpec("large", app.ip, {"app": "checkout"}))
@@ -126,6 +132,7 @@ def test_body_limit(cluster: Cluster, operator: Operator, namespace: str, start_
     assert [f["reason"] for f in cluster.status(namespace, "checkout")["failures"]] == ["BodyTooLarge"]
 
 
+@pytest.mark.reaches("Discovered/Duplicate")
 def test_duplicates(cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp) -> None:
     """The same scrape in two objects is done once; one process takes one CPU profile at a time."""
     app = start_app("app")
@@ -148,6 +155,7 @@ def test_duplicates(cluster: Cluster, receiver: Receiver, operator: Operator, na
     assert all(entry["status"] == 200 for entry in app.requests("/debug/pprof/profile"))
 
 
+@pytest.mark.reaches("Delivering/PushFailing", "Delivering/Delivered")
 def test_pyroscope_away(cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp) -> None:
     """Scraping goes on, status says that delivery fails, and what was queued arrives."""
     app = start_app("app")

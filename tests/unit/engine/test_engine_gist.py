@@ -64,7 +64,9 @@ def test_no_news_is_overlooked() -> None:
 def test_times_and_figures_are_no_news() -> None:
     first = seen(loop(), loop(DOWN, "web-1"), delivery=Delivery(last_push=EPOCH))
     down = DOWN.failed(EPOCH + 15, EPOCH + 16, FetchError(DOWN.reason, DOWN.message))
-    loops = [state._replace(health=health, next_scrape=EPOCH + 30) for state, health in zip(first.loops, (_LATER, down), strict=True)]
+    loops = [
+        state._replace(health=health, next_scrape=EPOCH + 30) for state, health in zip(first.loops, (_LATER, down), strict=True)
+    ]
     later = Observation(first.generation, first.verdict, first.plan, loops, Delivery(last_push=EPOCH + 15, dropped=3))
     assert first.gist == later.gist
 
