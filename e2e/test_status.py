@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -204,3 +205,50 @@ def test_one_profile_type_refused_for_ever(
 def _transition(cluster: Cluster, namespace: str, kind: str) -> str:
     found: str = next(c["lastTransitionTime"] for c in cluster.status(namespace, "checkout")["conditions"] if c["type"] == kind)
     return found
+
+
+@pytest.mark.reaches("Scraping/AllUp", "Scraping/TargetsDown")
+def test_what_kubectl_shows(
+    cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp
+) -> None:
+    """The columns of both kinds, and `kubectl wait`, which also tells of one that does not become ready."""
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("up", app.ip, {"app": "checkout"}))
+    cluster.run_pod(namespace, PodSpec("down", "127.0.21.77", {"app": "payments"}))
+    cluster.write(namespace, "main", {"endpoints": [{"name": "eu", "url": receiver.url}]})
+    goroutine = {
+        **{name: {"enabled": False} for name in ("memory", "block", "mutex", "processCPU")},
+        "goroutine": {"enabled": True},
+    }
+    spec = {**_FAST, "profilingConfig": goroutine, "forwardTo": [{"name": "main"}]}
+    cluster.scrape(namespace, "checkout", spec)
+    cluster.scrape(namespace, "payments", {**spec, "selector": {"matchLabels": {"app": "payments"}}})
+    wait = ("wait", "-n", namespace, "--for=condition=Ready")
+    assert "pyroscopescrape.pyroscope-operator.dev/checkout condition met" in cluster.kubectl(
+        *wait, "pyscrape/checkout", "--timeout=60s"
+    )
+    assert "pyroscopewrite.pyroscope-operator.dev/main condition met" in cluster.kubectl(*wait, "pywrite/main", "--timeout=60s")
+    cluster.wait_for(namespace, "payments", "Scraping", "False/TargetsDown")
+    assert "timed out" in cluster.kubectl(*wait, "pyscrape/payments", "--timeout=1s", check=False)
+    cluster.wait_for(namespace, "checkout", "Delivering", "True/Delivered")
+    cluster.wait_for(namespace, "main", "Delivering", "True/Delivered", plural="pyroscopewrites")
+
+    def shown(kind: str, *options: str) -> list[list[str]]:
+        """The cells, row by row; what is said for people has single blanks in it."""
+        lines = cluster.kubectl("get", kind, "-n", namespace, *options).splitlines()
+        return [re.split(r" {2,}", line.strip()) for line in lines]
+
+    head, *scrapes = shown("pyscrape")
+    assert head == ["NAME", "READY", "TARGETS", "DELIVERING", "AGE"]
+    assert [row[:4] for row in scrapes] == [["checkout", "True", "1/1", "True"], ["payments", "False", "0/1", "Unknown"]]
+    head, *scrapes = shown("pyscrape", "-o", "wide")
+    assert head == ["NAME", "READY", "TARGETS", "DELIVERING", "INTERVAL", "REASON", "MESSAGE", "AGE"]
+    assert [row[4:6] for row in scrapes] == [["3s", "AllUp"], ["3s", "TargetsDown"]]
+    assert scrapes[0][6] == "targets up: all 1" and "goroutine of down: ConnectFailed" in scrapes[1][6]
+    head, *writes = shown("pywrite")
+    assert head == ["NAME", "READY", "ENDPOINTS", "DELIVERING", "AGE"]
+    assert [row[:4] for row in writes] == [["main", "True", "1/1", "True"]]
+    head, *writes = shown("pywrite", "-o", "wide")
+    assert head == ["NAME", "READY", "ENDPOINTS", "DELIVERING", "REASON", "MESSAGE", "AGE"]
+    assert writes[0][4:6] == ["Delivered", "profiles arrive"]
+    assert len(cluster.kubectl("get", "pyroscope", "-n", namespace, "-o", "name").splitlines()) == 3
