@@ -110,7 +110,8 @@ class StatusWriter:
         store, engine = self._engine.store, self._engine
         self._forget()
         writes = engine.write_observations()
-        keys: list[_Key] = [*((SCRAPE, ref) for ref in store.objects), *((WRITE, ref) for ref in writes)]
+        # Writes first, as they were seen at this moment: what is written takes time.
+        keys: list[_Key] = [*((WRITE, ref) for ref in writes), *((SCRAPE, ref) for ref in store.objects)]
         for number, (kind, ref) in enumerate(keys, 1):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -121,8 +121,8 @@ class Desk:
 async def test_each_kind_has_its_own_status() -> None:
     desk = Desk()
     assert await desk.look(0, snapshot()) == 1
-    assert desk.kube.kinds == [SCRAPE, WRITE]
-    scrape, mine = (status for _, _, status in desk.kube.statuses)
+    assert desk.kube.kinds == [WRITE, SCRAPE]
+    mine, scrape = (status for _, _, status in desk.kube.statuses)
     assert "targets" in scrape and "endpoints" not in scrape
     assert mine["summary"] == "1/1"
 

@@ -72,13 +72,8 @@ PASSED_ON = frozenset(
 """Reasons that were made elsewhere and are found there."""
 
 
-@dataclass(frozen=True)
 class Unknown(Exception):
-    """A reason that can't be told from the code: make it a constant, or see `PASSED_ON`."""
-
-    file: str
-    line: int
-    text: str
+    """A reason that can't be told from the code."""
 
 
 @dataclass
@@ -129,7 +124,11 @@ class Source:
             case ast.Attribute() if ast.unparse(node) in PASSED_ON:
                 return
             case _:
-                raise Unknown(self.name, getattr(node, "lineno", 0), ast.unparse(node) if node else "")
+                raise self._unknown(node)
+
+    def _unknown(self, node: ast.expr | None) -> Unknown:
+        what = f"{self.name}:{node.lineno}: {ast.unparse(node)}" if node else f"{self.name}: nothing is returned"
+        return Unknown(f"{what}: make the reason a constant, or say in PASSED_ON that it was made elsewhere")
 
     def _named(self, node: ast.Name, function: ast.AST) -> Iterator[str]:
         assigned = [
@@ -139,7 +138,7 @@ class Source:
         ]
         known = getattr(self.module, node.id, None)
         if not assigned and not isinstance(known, str):
-            raise Unknown(self.name, node.lineno, node.id)
+            raise self._unknown(node)
         for value in assigned:
             yield from self.values(value, function)
         if not assigned:
