@@ -145,7 +145,7 @@ def _shake(cluster: Cluster, receiver: Receiver) -> None:
 def test_status_of_500_objects(
     cluster: Cluster, receiver: Receiver, folder: Path, objects: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """While things change, at most one write for each object and 10 s; while nothing does, none at all."""
+    """While things change, at most one write for each object and 10 s; while nothing does, none at all; none by a restart."""
     flags = ("--pyroscope-url", receiver.url, *LOOPBACK)
     operator = Operator(folder, *flags, name="many", kubeconfig=cluster.plane.kubeconfig)
     watch = Watch(cluster)
@@ -169,6 +169,16 @@ def test_status_of_500_objects(
         assert operator.metric("scrape_loops") == _OBJECTS
         with capsys.disabled():
             print(f"\n{_OBJECTS} objects: {first} writes at first, {shaken} while all changed, shortest gap {min(gaps):.2f} s")
+        assert operator.stop() == 0, operator.log_tail()
+
+        written, operator = _writes(cluster), Operator(folder, *flags, name="again", kubeconfig=cluster.plane.kubeconfig)
+        operator.wait_ready()
+        arrived = receiver.last_seq()
+        eventually(lambda: operator.metric("scrapes_total") >= _OBJECTS, "the next operator has scraped all", 60)
+        eventually(lambda: len(receiver.profiles(arrived)) >= _OBJECTS - _DOWN, "and pushed", 60)
+        time.sleep(3)
+        assert _writes(cluster) == written, "a restart is no news"
+        assert operator.metric("events_total") == 0
         assert operator.stop() == 0, operator.log_tail()
     finally:
         watch.close()
