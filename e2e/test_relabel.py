@@ -142,6 +142,7 @@ _STEPS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.reaches("Discovered/InvalidTarget")
 def test_pods_are_relabeled(
     cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp
 ) -> None:

@@ -54,6 +54,16 @@ class Observation:
         untried = any(state.health.up is None for state in self.loops)
         return untried or (bool(self.loops) and self.delivery == Delivery())
 
+    @property
+    def gist(self) -> tuple[object, ...]:
+        """What its status is made of, times and figures aside: as long as it is equal, there is no news.
+
+        Cheap, for it is looked at each second; what the values hold is mostly the same objects again.
+        """
+        loops = [part for state in self.loops for part in (state.scrape, state.health.up or state.health[:3])]
+        fares = self.delivery
+        return self.generation, self.verdict, self.plan, loops, fares.last_push is None, fares.waiting, fares.troubles
+
     @cached_property
     def targets(self) -> list[list[LoopState]]:
         """The loops of each target."""

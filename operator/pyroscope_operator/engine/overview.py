@@ -35,7 +35,7 @@ class Section:
 
 def whole(snapshot: Snapshot) -> Iterator[Section]:
     """Every object with all of it."""
-    for ref, seen in snapshot.observations().items():
+    for ref, seen in snapshot.observations.items():
         plan = seen.plan or ObjectPlan()
         yield Section(ref, seen, seen.targets, plan.drops, plan.duplicates)
 

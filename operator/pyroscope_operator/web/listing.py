@@ -82,7 +82,7 @@ class Listing:
 
 def listing(snapshot: Snapshot, query: Query) -> Listing:
     """The page that is asked for; the last one if there are not so many."""
-    seen = snapshot.observations()
+    seen = snapshot.observations
     states: Counter[str] = Counter()
     namespaces: set[str] = set()
     found: list[Row] = []
@@ -103,7 +103,7 @@ def listing(snapshot: Snapshot, query: Query) -> Listing:
         states=states,
         objects=len(seen),
         ready=sum(aspects(one)["Ready"].status == "True" for one in seen.values()),
-        scrapes=len(snapshot.loops),
+        scrapes=sum(len(one.loops) for one in seen.values()),
         namespaces=tuple(sorted(namespaces)[:MAX_NAMESPACES]),
         rejected=tuple(ref for ref, one in seen.items() if not one.verdict.accepted),
     )

@@ -46,8 +46,9 @@ class FakePool:
     async def sync(self, changes: Changes) -> None:
         self.changes = changes
 
-    def states(self) -> dict[str, LoopState]:
-        return {s.key: LoopState(s, self.health[s.profile.type], EPOCH + 30) for s in self.changes.values() if s}
+    def states_of(self, source: ObjectRef) -> list[LoopState]:
+        found = (s for s in self.changes.values() if s and s.source == source)
+        return [LoopState(s, self.health[s.profile.type], EPOCH + 30) for s in found]
 
 
 @dataclass

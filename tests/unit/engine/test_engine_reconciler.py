@@ -65,9 +65,9 @@ class FakePool:
     async def close(self) -> None:
         self.closed = True
 
-    def states(self) -> dict[str, LoopState]:
+    def states_of(self, source: ObjectRef) -> list[LoopState]:
         """Nothing was tried yet."""
-        return {scrape.key: LoopState(scrape, Health(), EPOCH) for scrape in self._scrapes.values()}
+        return [LoopState(scrape, Health(), EPOCH) for scrape in self._scrapes.values() if scrape.source == source]
 
 
 class World:
