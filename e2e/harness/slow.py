@@ -12,6 +12,8 @@ import httpx
 
 _MOST_SECONDS = 60.0
 """A request is held back no longer than this."""
+_IDLE_SECONDS = 3.0
+"""A watch in which nothing comes is ended, or those of clients that are gone would stay."""
 _OF_ONE_HOP = {"connection", "transfer-encoding", "host", "content-length", "content-encoding"}
 
 
@@ -58,7 +60,7 @@ class SlowApiServer:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 sent = {name: text for name, text in self.headers.items() if name.lower() not in _OF_ONE_HOP}
                 with contextlib.suppress(OSError, httpx.HTTPError):  # one of the two has gone away
-                    self._pass_on(api.stream(self.command, self.path, headers=sent, content=body, timeout=None))
+                    self._pass_on(api.stream(self.command, self.path, headers=sent, content=body, timeout=_IDLE_SECONDS))
 
             do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names of http.server
 
