@@ -13,14 +13,12 @@ from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.targets import Drop
 from pyroscope_operator.engine.conditions import Observation, aspects
 from pyroscope_operator.engine.overview import Section
+from pyroscope_operator.engine.shown import shown
 from pyroscope_operator.engine.snapshot import Snapshot
-from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.scrape.pool import LoopState
 from pyroscope_operator.web.query import Query
 
-HIDDEN = ("__param_", "__meta_kubernetes_pod_annotation_kubectl_kubernetes_io_last_applied_configuration")
-"""How the names of labels begin whose values are not for everyone: query parameters, and whole manifests."""
 MAX_NAMESPACES = 200
 _NOTHING = ObjectPlan()
 
@@ -115,11 +113,6 @@ def state_of(loops: Loops) -> str:
     return "down" if False in ups else "up" if True in ups else "unknown"
 
 
-def open_labels(labels: Labels) -> list[tuple[str, str]]:
-    """Those whose values may be shown."""
-    return [(name, value) for name, value in labels.pairs if not name.startswith(HIDDEN)]
-
-
 def by_target(duplicates: Iterable[Duplicate]) -> list[Beaten]:
     """What is left to others of each target."""
     found: dict[str, list[Duplicate]] = {}
@@ -185,7 +178,7 @@ def _texts(row: Row, seen: Observation) -> Iterable[str]:
         case loops:
             target = loops[0].scrape.target
             yield from (target.pod, target.container, target.address)
-            yield from (value for labels in (target.labels, target.discovered) for _, value in open_labels(labels))
+            yield from (value for labels in (target.labels, target.discovered) for _, value in shown(labels))
             yield from (part for state in loops for part in (state.health.reason, state.health.message))
 
 

@@ -43,7 +43,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ([_URL, "--write-headers", "a=b", "--write-headers", "c=d"], {}, "write_headers", {"a": "b", "c": "d"}),
         ([_URL, "--no-write-retry-on-http-429"], {}, "write_retry_on_http_429", False),
         ([_URL], {}, "body_size_limit", "16MiB"),
-        ([_URL], {}, "watch_namespaces", []),
+        ([_URL], {}, "watch_namespaces", None),
         (
             [_URL, "--watch-namespaces=a,b", "--watch-namespaces", "c", "--watch-namespaces=a"],
             {},
@@ -83,6 +83,7 @@ def test_settings(
         ([_URL, "--standalone"], "FILE"),
         ([_URL, "--standalone", "some.yaml", "--watch-namespaces=a"], "watch-namespaces is for a cluster"),
         ([_URL, "--watch-namespaces=A"], "--watch-namespaces"),
+        ([_URL, "--watch-namespaces", ","], "names no namespace"),
         ([_URL, f"--watch-namespaces={'a' * 64}"], "--watch-namespaces"),
         ([_URL, f"--watch-namespaces={','.join(f'n{n}' for n in range(101))}"], "at most 100 namespaces"),
         (["--watch-namespaces=a,b", "--default-write=c/main"], "default-write must be in one of watch-namespaces"),

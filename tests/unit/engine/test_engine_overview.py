@@ -91,7 +91,7 @@ async def test_objects_are_sorted() -> None:
 
 
 async def test_an_object() -> None:
-    raw = manifest(profilingConfig=only("memory", "processCPU", "goroutine"))
+    raw = manifest(profilingConfig=only("memory", "processCPU", "goroutine"), params={"token": ["hunter2"]})
     (item,) = (await shown([raw], {"memory": GOOD, "process_cpu": BAD, "goroutine": EMPTY}))["objects"]
     assert (item["namespace"], item["name"]) == ("shop", "checkout")
     assert item["conditions"].keys() == {"Ready", "Accepted", "Discovered", "Scraping", "Delivering"}
@@ -106,6 +106,7 @@ async def test_an_object() -> None:
     discovered = target.pop("discoveredLabels")
     assert discovered["__address__"] == "10.0.0.1:6060"
     assert discovered["__meta_kubernetes_pod_label_app"] == "web"
+    assert discovered["__param_token"] == "(not shown)"
     assert target == {
         "namespace": "shop",
         "pod": "web-0",
