@@ -203,3 +203,36 @@ containers:
       {{- toYaml . | nindent 6 }}
     {{- end }}
 {{- end }}
+
+{{- /* Values that each are fine, and together are not. */}}
+{{- define "pyroscope-operator.check" -}}
+{{- $watched := .Values.watch.namespaces }}
+{{- with .Values.defaultWrite }}
+{{- if and .url (not (regexMatch "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$" .url)) }}
+{{- fail "defaultWrite.url: must be http(s)://host[:port][/prefix], without user and password: those come from defaultWrite.existingSecret" }}
+{{- end }}
+{{- if and .existingObject .url }}
+{{- fail "defaultWrite.existingObject: excludes defaultWrite.url; set that in the PyroscopeWrite" }}
+{{- end }}
+{{- if and (not .url) (or .tenantID .existingSecret .headers .externalLabels .tls.caSecret .tls.caConfigMap .tls.certSecret) }}
+{{- fail "defaultWrite.url: set it, or nothing beside it" }}
+{{- end }}
+{{- if and .tls.caSecret .tls.caConfigMap }}
+{{- fail "defaultWrite.tls.caSecret: excludes defaultWrite.tls.caConfigMap" }}
+{{- end }}
+{{- if and .existingObject $watched (not (has (splitList "/" .existingObject | first) $watched)) }}
+{{- fail "defaultWrite.existingObject: must be in one of watch.namespaces" }}
+{{- end }}
+{{- end }}
+{{- if and $watched .Values.policy.namespaceLabels }}
+{{- fail "policy.namespaceLabels: excludes watch.namespaces, with which nothing of the whole cluster is read" }}
+{{- end }}
+{{- if .Values.annotationDiscovery.enabled }}
+{{- if and $watched (not (has .Release.Namespace $watched)) }}
+{{- fail "watch.namespaces: must contain the release's namespace, where the object of annotationDiscovery is" }}
+{{- end }}
+{{- if and .Values.policy.privilegedNamespaces (not (has .Release.Namespace .Values.policy.privilegedNamespaces)) }}
+{{- fail "policy.privilegedNamespaces: must contain the release's namespace, where the object of annotationDiscovery is" }}
+{{- end }}
+{{- end }}
+{{- end }}
