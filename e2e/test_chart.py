@@ -166,9 +166,7 @@ def test_files_that_flags_name_are_mounted(renderings: dict[str, list[Manifest]]
 def test_every_setting_can_be_set(helm: Helm, tmp_path: Path) -> None:
     fields = {name.replace("_", "-"): field.default for name, field in Settings.model_fields.items()}
     wanted = {
-        name: default
-        for name, default in fields.items()
-        if name not in _OF_THE_CHART | _NOT_IN_A_CLUSTER and default is not None
+        name: default for name, default in fields.items() if name not in _OF_THE_CHART | _NOT_IN_A_CLUSTER and default is not None
     }
     assert len(wanted) > 20
     values = tmp_path / "values.yaml"
