@@ -308,6 +308,11 @@ def test_the_rights_of_the_release_are_enough(
         cluster.wait_for("shop", "broken", "Accepted", "False/SecretNotFound")
         eventually(lambda: cluster.events("shop", "broken"), "an Event")
         _probe(helm, operator)
+        install(helm, "-f", str(tmp_path / "values.yaml"), "--set", "commonLabels.upgraded=yes", verb="upgrade")
+        lease = json.loads(cluster.kubectl("get", "lease", "-n", NAMESPACE, RELEASE, "-o", "json"))
+        assert lease["metadata"]["labels"]["upgraded"] == "yes"
+        assert lease["spec"]["holderIdentity"] == operator.name
+        cluster.wait_for(NAMESPACE, _DISCOVERY, "Ready", "True/AllUp")
     finally:
         operator.end()
     asked = cluster.plane.audit(account.user)
