@@ -41,7 +41,7 @@ lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
 	$(PY) -m uv pip compile --quiet --upgrade --generate-hashes --group dev --python-version 3.11 --universal --no-header \
 	  pyproject.toml -o requirements.lock
 
-generate: $(INSTALLED) ## write crds/, dashboards/, docs/api.md, docs/metrics.md, docs/settings.md and the protobuf code from their sources
+generate: $(INSTALLED) ## write crds/, dashboards/, the chart's copies and README, docs/api.md, docs/metrics.md, docs/settings.md and the protobuf code from their sources
 	$(PY) scripts/generate.py
 
 lint: $(INSTALLED) ## ruff: style and formatting
