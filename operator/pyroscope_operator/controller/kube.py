@@ -6,15 +6,17 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
-from kubernetes.aio.client.rest import RESTClientObject
+from kubernetes.aio.client.rest import RESTClientObject, RESTResponse
 
 from pyroscope_operator.api import GROUP, VERSION
 from pyroscope_operator.api.kinds import Kind
@@ -25,6 +27,7 @@ from pyroscope_operator.model.ref import ObjectRef
 FIELD_MANAGER = "pyroscope-operator"
 POD_FIELDS = "status.phase!=Succeeded,status.phase!=Failed"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_CORE, _OURS, _LEASES = "api/v1", f"apis/{GROUP}/{VERSION}", "apis/coordination.k8s.io/v1"
 _PAGE = 500
 _TIMEOUT = 30.0
 """Seconds for any of these calls."""
@@ -58,6 +61,20 @@ def _kubeconfig() -> str:
     return os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
 
 
+class _Request(NamedTuple):
+    method: str
+    path: str
+    query: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
+    body: Mapping[str, Any] | None = None
+
+
+def _path(api: str, plural: str, namespace: str | None = None, name: str | None = None) -> str:
+    """Of a list, or of one object; of all namespaces, or of what is in none, without `namespace`."""
+    names = [*(("namespaces", namespace) if namespace else ()), plural, *((name,) if name else ())]
+    return f"/{api}/" + "/".join(quote(part, safe="") for part in names)
+
+
 class Kube:
     """Open it with `open_kube`."""
 
@@ -69,41 +86,33 @@ class Kube:
         self._renewing = asyncio.Lock()
         self._looked_at = -_RENEW_SECONDS
         self._retired: list[tuple[float, RESTClientObject]] = []
-        self._core = client.CoreV1Api(api)
-        self._custom = client.CustomObjectsApi(api)
-        self._leases = client.CoordinationV1Api(api)
 
     async def pod_uids(self, namespace: str | None = None) -> dict[ObjectRef, str]:
         """UIDs of the pods that are watched in a namespace; in all of them for None. Raises ApiError."""
-        if namespace is None:
-            return await self._uids(self._core.list_pod_for_all_namespaces_without_preload_content, field_selector=POD_FIELDS)
-        listing = self._core.list_namespaced_pod_without_preload_content
-        return await self._uids(listing, namespace=namespace, field_selector=POD_FIELDS)
+        return await self._uids(_path(_CORE, "pods", namespace), fieldSelector=POD_FIELDS)
 
     async def object_uids(self, kind: Kind, namespace: str | None = None) -> dict[ObjectRef, str]:
         """UIDs of our objects of a kind in a namespace; in all of them for None. Raises ApiError."""
-        what = {"group": GROUP, "version": VERSION, "plural": kind.plural}
-        if namespace is None:
-            return await self._uids(self._custom.list_cluster_custom_object_without_preload_content, **what)
-        return await self._uids(self._custom.list_namespaced_custom_object_without_preload_content, **what, namespace=namespace)
+        return await self._uids(_path(_OURS, kind.plural, namespace))
 
     async def namespace_uids(self) -> dict[ObjectRef, str]:
         """UIDs of the namespaces, which are in no namespace themselves. Raises ApiError."""
-        return await self._uids(self._core.list_namespace_without_preload_content)
+        return await self._uids(_path(_CORE, "namespaces"))
 
-    async def _uids(self, listing: Any, **selection: str) -> dict[ObjectRef, str]:
+    async def _uids(self, path: str, **selection: str) -> dict[ObjectRef, str]:
         """Page through a list, metadata only: a tenth of the bytes of whole pods."""
         uids: dict[ObjectRef, str] = {}
         more: dict[str, str] = {}
         while True:
-            page = await self._call("list", listing, limit=_PAGE, _headers={"Accept": _METADATA_ONLY}, **selection, **more)
+            query = {"limit": str(_PAGE), **selection, **more}
+            page = await self._call("list", _Request("GET", path, query, {"Accept": _METADATA_ONLY}))
             for item in page.get("items") or ():
                 meta = item["metadata"]
                 uids[ObjectRef(meta.get("namespace", ""), meta["name"])] = meta["uid"]
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return uids
-            more = {"_continue": token}
+            more = {"continue": token}
 
     async def apply_status(self, kind: Kind, ref: ObjectRef, uid: str, status: Mapping[str, Any]) -> None:
         """Server-side apply of an object's status; the uid guards against a namesake. Raises ApiError."""
@@ -113,42 +122,26 @@ class Kube:
             "metadata": {"name": ref.name, "namespace": ref.namespace, "uid": uid},
             "status": status,
         }
-        await self._call(
-            f"status of {ref}",
-            self._custom.patch_namespaced_custom_object_status_without_preload_content,
-            group=GROUP,
-            version=VERSION,
-            namespace=ref.namespace,
-            plural=kind.plural,
-            name=ref.name,
-            body=body,
-            field_manager=FIELD_MANAGER,
-            force=True,
-            _content_type="application/apply-patch+yaml",
-        )
+        path = _path(_OURS, kind.plural, ref.namespace, ref.name) + "/status"
+        query, apply = {"fieldManager": FIELD_MANAGER, "force": "true"}, {"Content-Type": "application/apply-patch+yaml"}
+        await self._call(f"status of {ref}", _Request("PATCH", path, query, apply, body))
 
     async def create_event(self, event: Mapping[str, Any]) -> None:
         """Create an Event (core/v1, as JSON) in the namespace of its metadata. Raises ApiError."""
-        namespace = event["metadata"]["namespace"]
-        await self._call("event", self._core.create_namespaced_event_without_preload_content, namespace, event)
+        await self._call("event", _Request("POST", _path(_CORE, "events", event["metadata"]["namespace"]), body=event))
 
     async def read_data(self, ref: DataRef) -> dict[str, Any] | None:
         """A Secret or ConfigMap, or None where there is none. Raises ApiError."""
-        get = {
-            "Secret": self._core.read_namespaced_secret_without_preload_content,
-            "ConfigMap": self._core.read_namespaced_config_map_without_preload_content,
-        }[ref.kind]
-        try:
-            return await self._call(str(ref), get, ref.name, ref.namespace)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
+        plural = {"Secret": "secrets", "ConfigMap": "configmaps"}[ref.kind]
+        return await self._read(str(ref), _path(_CORE, plural, ref.namespace, ref.name))
 
     async def read_lease(self, ref: ObjectRef) -> dict[str, Any] | None:
         """The Lease, or None where there is none. Raises ApiError."""
+        return await self._read("lease", _path(_LEASES, "leases", ref.namespace, ref.name))
+
+    async def _read(self, what: str, path: str) -> dict[str, Any] | None:
         try:
-            return await self._call("lease", self._leases.read_namespaced_lease_without_preload_content, ref.name, ref.namespace)
+            return await self._call(what, _Request("GET", path))
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -157,23 +150,35 @@ class Kube:
     async def write_lease(self, ref: ObjectRef, lease: Mapping[str, Any]) -> None:
         """Create it, or replace the version that was read; ApiError 409 means somebody was faster."""
         if "resourceVersion" in lease["metadata"]:
-            replace = self._leases.replace_namespaced_lease_without_preload_content
-            await self._call("lease", replace, ref.name, ref.namespace, lease)
+            await self._call("lease", _Request("PUT", _path(_LEASES, "leases", ref.namespace, ref.name), body=lease))
         else:
-            create = self._leases.create_namespaced_lease_without_preload_content
-            await self._call("lease", create, ref.namespace, lease)
+            await self._call("lease", _Request("POST", _path(_LEASES, "leases", ref.namespace), body=lease))
 
-    async def _call(self, what: str, method: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> dict[str, Any]:
+    async def _call(self, what: str, request: _Request) -> dict[str, Any]:
         """The answer's JSON, asked for once more if there are new credentials meanwhile. Raises ApiError."""
         used = self._api.rest_client
         try:
-            answer = await _answer(what, method(*args, **more))
+            answer = await _answer(what, self._send(request))
         except ApiError as error:
             if error.status != 401 or not await self._renewed(used):
                 raise
-            answer = await _answer(what, method(*args, **more))
+            answer = await _answer(what, self._send(request))
         self.answered_at = time.time()
         return answer
+
+    async def _send(self, request: _Request) -> RESTResponse:
+        """As the client's generated classes do; to import those takes 28 MB, for their models of all kinds."""
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **request.headers}
+        made = await self._api.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query.items()),
+            header_params=headers,
+            body=request.body,
+            auth_settings=["BearerToken"],
+        )
+        sent: RESTResponse = await self._api.call_api(*made, _preload_content=False)
+        return sent
 
     async def _renewed(self, refused: RESTClientObject) -> bool:
         """Read the credentials anew, unless another call has just done so.
