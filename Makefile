@@ -37,9 +37,12 @@ $(INSTALLED): requirements.lock pyproject.toml $(NATIVE)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
-lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
-	$(PY) -m uv pip compile --quiet --upgrade --generate-hashes --group dev --python-version 3.11 --universal --no-header \
-	  pyproject.toml -o requirements.lock
+COMPILE := $(PY) -m uv pip compile --quiet --generate-hashes --python-version 3.11 --universal --no-header
+
+lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml, and the image's two parts of it
+	$(COMPILE) --upgrade --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --no-annotate -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(COMPILE) --no-annotate -c requirements.lock --group build -o requirements-build.lock
 
 generate: $(INSTALLED) ## write crds/, dashboards/, docs/api.md, docs/metrics.md, docs/settings.md and the protobuf code from their sources
 	$(PY) scripts/generate.py
