@@ -35,7 +35,14 @@ ENV PATH=/usr/local/rust/bin:/usr/local/bin:/usr/bin:/bin
 """
 _UNWANTED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian")
 """Debian's slim images are without these."""
-_SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements-build.lock", "requirements-runtime.lock", "CHANGELOG.md")
+_SOURCES = (
+    "Dockerfile",
+    ".dockerignore",
+    "pyproject.toml",
+    "requirements-build.lock",
+    "requirements-runtime.lock",
+    "CHANGELOG.md",
+)
 _FOLDERS = {"operator": "*.py", "native": "*.*", "crds": "*.yaml"}
 _PROGRAMS = ("demoapp", "receiver", "pause")
 _CA_IN_BUILD = "/run/host-ca.pem"
