@@ -205,10 +205,17 @@ class Node:
         )
 
     def stop(self) -> None:
-        """The pods that still run end with their namespace."""
+        """End the pods, too: their watches would keep the API server from ending."""
         for child in reversed(self._children):
+            if child.name == "containerd":
+                self._end_pods()
             if child.running:
                 child.stop()
+
+    def _end_pods(self) -> None:
+        listed = subprocess.run(self._command("tasks", "list", "--quiet"), capture_output=True, text=True, check=False)
+        for task in listed.stdout.split():
+            subprocess.run(self._command("tasks", "kill", "--signal", "SIGKILL", task), capture_output=True, check=False)
 
 
 @contextmanager
