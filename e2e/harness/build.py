@@ -62,6 +62,7 @@ PROGRAMS = (
         "about 4 min",
     ),
     Program("kubectl", _TOOLS / "kubernetes", "k8s.io/kubernetes/cmd/kubectl", f"-s -w {_VERSION_FLAGS}", "about 30 s"),
+    Program("helm", _TOOLS / "helm", "helm.sh/helm/v3/cmd/helm", note="about 90 s"),
     Program("relabel", _TOOLS / "relabel", ".", note="about 20 s"),
     Program("rules", _TOOLS / "relabel", "./rules", note="about 20 s"),
     Program("demoapp", _TESTBED, "./cmd/demoapp"),
