@@ -7,9 +7,11 @@ ARG RUST=docker.io/library/rust:1.95-slim-trixie
 
 
 FROM ${DEBIAN} AS python
-# libstdc++ is for RE2. Nothing of Debian is left behind but what runs; its list of packages stays, for scanners.
+# libstdc++ is for RE2. A user without an entry would be in root's group on Kubernetes. Nothing of Debian is left behind but what runs; its list of packages stays, for scanners.
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 libstdc++6 ca-certificates \
+    && groupadd --gid 65532 pyroscope-operator \
+    && useradd --uid 65532 --gid 65532 --no-log-init --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin pyroscope-operator \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/*
 

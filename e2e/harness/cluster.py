@@ -74,7 +74,7 @@ class Cluster:
     """A control plane with the CRDs installed, as the administrator sees it."""
 
     def __init__(self, plane: ControlPlane, port: int = 0, *, crds: bool = True) -> None:
-        """`port`: that of another API server than the plane's own, which has the CRDs already. `crds`: whether to install them."""
+        """`port`: that of another API server than the plane's own, which has the CRDs already. `crds`: install them."""
         self.plane = plane
         self.api = plane.client(ADMIN_TOKEN, port)
         self._kubeconfig = (
@@ -188,7 +188,7 @@ class Cluster:
 
 @contextmanager
 def open_cluster(folder: Path, *, crds: bool = True, **options: Any) -> Iterator[Cluster]:
-    """A control plane of its own in `folder` (`options` are its), with the CRDs installed unless told not to; stopped at the end."""
+    """A control plane of its own in `folder` (`options` are its), by default with the CRDs; stopped at the end."""
     plane = ControlPlane(folder, **options)
     try:
         cluster = Cluster(plane, crds=crds)

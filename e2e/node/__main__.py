@@ -2,8 +2,8 @@
 
     python -m e2e.node [PYTEST-FLAGS]
 
-With E2E_KUBECONFIG they run on that cluster instead, and build nothing: docs/testing.md. On a machine that can't be a node they are skipped, loudly;
-with REQUIRE_NODE=1 that is a failure.
+With E2E_KUBECONFIG they run on that cluster instead, and build nothing: docs/testing.md. On a machine that can't be a
+node they are skipped, loudly; with REQUIRE_NODE=1 that is a failure.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m e2e.node.images      builds those that are out of date, and says where they are
 
-The bases that the Dockerfile names can't be fetched everywhere. What stands in for them is made the same way as they are, by debootstrap from
-Debian's packages; Rust is this machine's.
+The bases that the Dockerfile names can't be fetched everywhere. What stands in for them is made the same way as they
+are, by debootstrap from Debian's packages; Rust is this machine's.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from pathlib import Path
 
 from e2e.harness.build import BIN, CACHE, ROOT, build_all
 from e2e.node.machine import Unfit, overlays, prepare
+from pyroscope_operator import __version__
 
-TAG = "e2e"
+TAG = __version__
+"""Of all, so that the chart finds the operator's without being told."""
 ARCHIVES = CACHE / "images"
 _SUITE = "trixie"
 _MIRROR = "http://deb.debian.org/debian"
@@ -64,7 +66,7 @@ class Image:
         return f"localhost/{self.name}:{TAG}"
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self.reference.encode())
         for source in self.sources:
             digest.update(f"{source.relative_to(ROOT) if source.is_relative_to(ROOT) else source.name}\n".encode())
             digest.update(source.read_bytes())

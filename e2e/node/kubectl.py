@@ -66,6 +66,12 @@ class Kubectl:
     def pod(self, namespace: str, name: str, port: int, path: str) -> Any:
         return self.raw(f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}")
 
+    def rollout(self, namespace: str, name: str) -> None:
+        """Wait for a Deployment. Raises AssertionError that says what its pods are about."""
+        said = self("rollout", "status", "-n", namespace, f"deploy/{name}", "--timeout=90s", check=False)
+        if "successfully rolled out" not in said:
+            raise AssertionError(f"{said}{self('describe', 'pods', '-n', namespace)[-3000:]}")
+
     def apply(self, *manifests: Mapping[str, Any]) -> None:
         self("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)}))
 

@@ -23,9 +23,13 @@ _RESTRICTED = {
 }
 
 
+def repository(name: str) -> str:
+    """Of an image of ours; E2E_IMAGES is what stands before the name in somebody's own registry."""
+    return f"{os.environ.get('E2E_IMAGES', 'localhost/')}{name}"
+
+
 def image(name: str) -> str:
-    """The reference of an image of ours; E2E_IMAGES is what stands before `demoapp:e2e` in somebody's own registry."""
-    return f"{os.environ.get('E2E_IMAGES', 'localhost/')}{name}:{TAG}"
+    return f"{repository(name)}:{TAG}"
 
 
 def namespace(name: str) -> dict[str, Any]:
@@ -35,7 +39,12 @@ def namespace(name: str) -> dict[str, Any]:
 
 
 def _deployment(
-    where: tuple[str, str], program: str, arguments: list[str], port: tuple[str, int], replicas: int, annotations: Mapping[str, str]
+    where: tuple[str, str],
+    program: str,
+    arguments: list[str],
+    port: tuple[str, int],
+    replicas: int,
+    annotations: Mapping[str, str],
 ) -> dict[str, Any]:
     name, number = port
     container = {
