@@ -44,7 +44,7 @@ lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml, and the image
 	$(COMPILE) --no-annotate -c requirements.lock pyproject.toml -o requirements-runtime.lock
 	$(COMPILE) --no-annotate -c requirements.lock --group build -o requirements-build.lock
 
-generate: $(INSTALLED) ## write crds/, dashboards/, docs/api.md, docs/metrics.md, docs/settings.md and the protobuf code from their sources
+generate: $(INSTALLED) ## write crds/, dashboards/, the chart's copies and README, docs/api.md, docs/metrics.md, docs/settings.md and the protobuf code from their sources
 	$(PY) scripts/generate.py
 
 lint: $(INSTALLED) ## ruff: style and formatting

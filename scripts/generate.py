@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import chart
 import dashboard
 
 from pyroscope_operator.api import crd, reference
@@ -31,9 +32,11 @@ def generated() -> dict[str, str]:
     """Path below the root of the repository → contents of every generated file."""
     examples = {kind.name: {title: _example(kind, name) for title, name in EXAMPLES.items()} for kind in KINDS}
     header = "# Made by `make generate` from the models in operator/pyroscope_operator/api: do not edit.\n"
+    crds = {name: header + text for name, text in crd.documents().items()}
     return {
-        **{f"crds/{name}": header + text for name, text in crd.documents().items()},
+        **{f"crds/{name}": text for name, text in crds.items()},
         "dashboards/pyroscope-operator.json": dashboard.text(),
+        **chart.files(ROOT, crds, dashboard.text()),
         "docs/api.md": reference.reference(examples),
         "docs/metrics.md": _metrics(),
         "docs/settings.md": _settings(),

@@ -22,10 +22,11 @@ from pydantic_settings import BaseSettings, CliPositionalArg, CliSuppress, NoDec
 from pyroscope_operator.api import duration, size
 from pyroscope_operator.api.formats import DNS_LABEL
 from pyroscope_operator.errors import SettingsError
-from pyroscope_operator.model.access import Access, basic
+from pyroscope_operator.model.access import Access, TlsSettings, basic
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.endpoint import FLAGS, WriteEndpoint
+from pyroscope_operator.transport.tls import check_tls
 
 PREFIX = "PYROSCOPE_OPERATOR_"
 _MAX_WATCHED = 100
@@ -136,6 +137,16 @@ class Settings(BaseSettings):
     """Bearer token; by environment only."""
     write_bearer_token_file: Path | None = None
     """File with the bearer token."""
+    write_tls_ca_file: Path | None = None
+    """PEM file with the authorities of its certificate. Default: those that the machine trusts."""
+    write_tls_cert_file: Path | None = None
+    """PEM file with the client certificate."""
+    write_tls_key_file: Path | None = None
+    """PEM file with its key."""
+    write_tls_server_name: str | None = None
+    """Name that its certificate must carry. Default: the host of the URL."""
+    write_tls_insecure_skip_verify: bool = False
+    """Take any certificate."""
     write_headers: Pairs = Field(default={}, repr=False)
     """More request headers: name=value, repeatable."""
     write_external_labels: Pairs = {}
@@ -265,7 +276,9 @@ class Settings(BaseSettings):
         return WriteEndpoint(
             url=self.pyroscope_url,
             tenant_id=self.write_tenant_id,
-            access=Access(authorization=self._authorization(), headers=tuple(self.write_headers.items())),
+            access=Access(
+                authorization=self._authorization(), headers=tuple(self.write_headers.items()), tls=self._write_tls()
+            ),
             external_labels=Labels(self.write_external_labels),
             remote_timeout=duration.parse(self.write_remote_timeout),
             min_backoff=duration.parse(self.write_min_backoff),
@@ -273,6 +286,19 @@ class Settings(BaseSettings):
             max_retries=self.write_max_retries,
             retry_on_429=self.write_retry_on_http_429,
         )
+
+    def _write_tls(self) -> TlsSettings:
+        """Read anew at each start only. Raises SettingsError."""
+        tls = TlsSettings(
+            ca=_secret("write-tls-ca", None, self.write_tls_ca_file),
+            cert=_secret("write-tls-cert", None, self.write_tls_cert_file),
+            key=_secret("write-tls-key", None, self.write_tls_key_file),
+            server_name=self.write_tls_server_name,
+            insecure_skip_verify=self.write_tls_insecure_skip_verify,
+        )
+        if problem := check_tls(tls):
+            raise SettingsError(f"write-tls-*-file: {problem.replace('keySecret', 'key')}")
+        return tls
 
     def _authorization(self) -> str | None:
         """The Authorization header. Raises SettingsError."""

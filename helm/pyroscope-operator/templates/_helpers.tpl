@@ -83,6 +83,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- define "pyroscope-operator.defaultWrite" -}}
+{{- $folder := "/etc/pyroscope-operator" }}
 {{- with .Values.defaultWrite }}
 {{- if .existingObject }}
 - {{ printf "--default-write=%s" .existingObject | quote }}
@@ -98,11 +99,47 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - {{ printf "--write-external-labels=%s=%s" $name $value | quote }}
 {{- end }}
 {{- if .existingSecret }}
-{{- if .tokenKey }}
-- {{ printf "--write-bearer-token-file=/etc/pyroscope-operator/write/token" | quote }}
-{{- else }}
-- {{ printf "--write-password-file=/etc/pyroscope-operator/write/password" | quote }}
+- {{ printf "--write-%s-file=%s/write-credentials/%s" (ternary "bearer-token" "password" (ne .tokenKey "")) $folder (default .passwordKey .tokenKey) | quote }}
 {{- end }}
+{{- if or .tls.caSecret .tls.caConfigMap }}
+- {{ printf "--write-tls-ca-file=%s/write-ca/%s" $folder .tls.caKey | quote }}
+{{- end }}
+{{- if .tls.certSecret }}
+- {{ printf "--write-tls-cert-file=%s/write-cert/tls.crt" $folder | quote }}
+- {{ printf "--write-tls-key-file=%s/write-cert/tls.key" $folder | quote }}
+{{- end }}
+{{- with .tls.serverName }}
+- {{ printf "--write-tls-server-name=%s" . | quote }}
+{{- end }}
+{{- if .tls.insecureSkipVerify }}
+- "--write-tls-insecure-skip-verify"
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Volumes with what the default write's flags name, as a YAML list. */}}
+{{- define "pyroscope-operator.volumes" -}}
+{{- with .Values.defaultWrite }}
+{{- if and .url (not .existingObject) }}
+{{- with .existingSecret }}
+- name: write-credentials
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- if .tls.caSecret }}
+- name: write-ca
+  secret:
+    secretName: {{ .tls.caSecret }}
+{{- else if .tls.caConfigMap }}
+- name: write-ca
+  configMap:
+    name: {{ .tls.caConfigMap }}
+{{- end }}
+{{- with .tls.certSecret }}
+- name: write-cert
+  secret:
+    secretName: {{ . }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -136,7 +173,66 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{- /* Whether the operator's own Secret of the default write is mounted. */}}
-{{- define "pyroscope-operator.hasSecret" -}}
-{{- if and .Values.defaultWrite.url .Values.defaultWrite.existingSecret (not .Values.defaultWrite.existingObject) }}yes{{ end }}
+{{- /* What the pods of hooks share with the operator's; the container's `command` follows it. */}}
+{{- define "pyroscope-operator.helperPod" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+containers:
+  - name: main
+    image: {{ include "pyroscope-operator.image" . | quote }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    resources:
+      requests: {cpu: 10m, memory: 32Mi}
+      limits: {memory: 128Mi}
+    {{- with .Values.securityContext }}
+    securityContext:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+{{- end }}
+
+{{- /* Values that each are fine, and together are not. */}}
+{{- define "pyroscope-operator.check" -}}
+{{- $watched := .Values.watch.namespaces }}
+{{- with .Values.defaultWrite }}
+{{- if and .url (not (regexMatch "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$" .url)) }}
+{{- fail "defaultWrite.url: must be http(s)://host[:port][/prefix], without user and password: those come from defaultWrite.existingSecret" }}
+{{- end }}
+{{- if and .existingObject .url }}
+{{- fail "defaultWrite.existingObject: excludes defaultWrite.url; set that in the PyroscopeWrite" }}
+{{- end }}
+{{- if and (not .url) (or .tenantID .existingSecret .headers .externalLabels .tls.caSecret .tls.caConfigMap .tls.certSecret) }}
+{{- fail "defaultWrite.url: set it, or nothing beside it" }}
+{{- end }}
+{{- if and .tls.caSecret .tls.caConfigMap }}
+{{- fail "defaultWrite.tls.caSecret: excludes defaultWrite.tls.caConfigMap" }}
+{{- end }}
+{{- if and .existingObject $watched (not (has (splitList "/" .existingObject | first) $watched)) }}
+{{- fail "defaultWrite.existingObject: must be in one of watch.namespaces" }}
+{{- end }}
+{{- end }}
+{{- if and $watched .Values.policy.namespaceLabels }}
+{{- fail "policy.namespaceLabels: excludes watch.namespaces, with which nothing of the whole cluster is read" }}
+{{- end }}
+{{- if .Values.annotationDiscovery.enabled }}
+{{- if and $watched (not (has .Release.Namespace $watched)) }}
+{{- fail "watch.namespaces: must contain the release's namespace, where the object of annotationDiscovery is" }}
+{{- end }}
+{{- if and .Values.policy.privilegedNamespaces (not (has .Release.Namespace .Values.policy.privilegedNamespaces)) }}
+{{- fail "policy.privilegedNamespaces: must contain the release's namespace, where the object of annotationDiscovery is" }}
+{{- end }}
+{{- end }}
 {{- end }}
