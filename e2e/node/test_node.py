@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from e2e.harness.build import ROOT
 from e2e.harness.controlplane import ControlPlane
@@ -297,14 +298,13 @@ def test_operators_pod_is_deleted(kubectl: Kubectl) -> None:
 
 
 def test_upgrade(kubectl: Kubectl, tmp_path: Path) -> None:
-    """To a chart with another CRD: that is changed, the objects are the same ones; pods with annotations are scraped from now on."""
+    """To a chart with another CRD: that changes, the objects stay the same; and pods with annotations are scraped from now on."""
     chart = shutil.copytree(_CHART, tmp_path / "chart", symlinks=False)
     (crd,) = chart.glob("files/crds/*pyroscopescrapes.yaml")
-    column = "  - additionalPrinterColumns:\n"
-    text = crd.read_text()
-    assert text.count(column) == 1
-    added = "    - {jsonPath: .spec.port, name: Port, type: string, description: added by a test}\n"
-    crd.write_text(text.replace(column, column + added))
+    definition = yaml.safe_load(crd.read_text())
+    column = {"jsonPath": ".spec.port", "name": "Port", "type": "string"}
+    definition["spec"]["versions"][0]["additionalPrinterColumns"].append(column)
+    crd.write_text(yaml.safe_dump(definition, sort_keys=False))
     uids = {item["metadata"]["name"]: item["metadata"]["uid"] for item in kubectl.items("pyscrape", "-n", SHOP)}
     kubectl.helm(
         "upgrade", _RELEASE, str(chart), "-n", PYROSCOPE, "--reuse-values", "--wait", "--timeout=90s",
