@@ -166,9 +166,7 @@ def test_files_that_flags_name_are_mounted(renderings: dict[str, list[Manifest]]
 def test_every_setting_can_be_set(helm: Helm, tmp_path: Path) -> None:
     fields = {name.replace("_", "-"): field.default for name, field in Settings.model_fields.items()}
     wanted = {
-        name: default
-        for name, default in fields.items()
-        if name not in _OF_THE_CHART | _NOT_IN_A_CLUSTER and default is not None
+        name: default for name, default in fields.items() if name not in _OF_THE_CHART | _NOT_IN_A_CLUSTER and default is not None
     }
     assert len(wanted) > 20
     values = tmp_path / "values.yaml"
@@ -222,6 +220,39 @@ def test_wrong_values_are_refused(helm: Helm, wrong: str) -> None:
     # Helm's words for a place in the values: /image/tag, or image.tag.
     assert _WRONG[wrong] in said or f"'/{_WRONG[wrong].replace('.', '/')}" in said, said
     assert _SECRET not in said
+
+
+def _names(tree: Any, path: str = "") -> set[str]:
+    """Of the values in nested maps, down to empty ones and those that are Kubernetes' own."""
+    if not isinstance(tree, dict) or not tree:
+        return {path}
+    return set().union(*(_names(value, f"{path}.{name}") for name, value in tree.items()))
+
+
+def test_the_schema_and_the_readme_know_every_value() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def promised(node: dict[str, Any], path: str) -> set[str]:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        closed = node.get("additionalProperties") is False and "patternProperties" not in node
+        return set().union(*(promised(one, f"{path}.{name}") for name, one in node["properties"].items())) if closed else {path}
+
+    known = promised(schema, "")
+    given = _names(yaml.safe_load((CHART / "values.yaml").read_text()))
+    unlimited = {name for name in given - known if any(name.startswith(f"{one}.") for one in known)}
+    assert given - unlimited <= known
+    assert {one for one in known if one not in given and not any(name.startswith(f"{one}.") for name in given)} == {".global"}
+    rows = set(re.findall(r"^\| `([\w.]+)` \|", (CHART / "README.md").read_text(), re.MULTILINE))
+    assert {name[1:] for name in given & known} <= rows
+
+
+def test_values_in_the_readme_are_right(helm: Helm, tmp_path: Path) -> None:
+    found = re.findall(r"^```yaml\n(.*?)^```", (CHART / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    for values in found:
+        (tmp_path / "values.yaml").write_text(values)
+        arguments, _ = deployment(helm.template("-f", str(tmp_path / "values.yaml")))
+        read_settings(arguments[1:])
 
 
 def test_old_clusters_are_refused(helm: Helm) -> None:

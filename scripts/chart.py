@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -38,8 +39,7 @@ def readme(template: str, values: str) -> str:
 def table(values: str) -> list[tuple[str, str, str]]:
     """Dotted name, default as JSON (empty for a group), and description of every value, in the order of the file."""
     lines = values.splitlines()
-    node = yaml.compose(values, Loader=yaml.SafeLoader)
-    assert isinstance(node, yaml.MappingNode)
+    node: Any = yaml.compose(values, Loader=yaml.SafeLoader)
     return [(key, default, text.replace("|", "\\|")) for key, default, text in _rows(node, lines, ())]
 
 
@@ -53,7 +53,7 @@ def _rows(mapping: yaml.MappingNode, lines: list[str], path: tuple[str, ...]) ->
             yield from _rows(value, lines, here)
         else:
             loader = yaml.SafeLoader("")
-            default = loader.construct_object(value, deep=True)  # type: ignore[no-untyped-call]
+            default = loader.construct_object(value, deep=True)
             yield ".".join(here), json.dumps(default), text
 
 

@@ -276,9 +276,7 @@ class Settings(BaseSettings):
         return WriteEndpoint(
             url=self.pyroscope_url,
             tenant_id=self.write_tenant_id,
-            access=Access(
-                authorization=self._authorization(), headers=tuple(self.write_headers.items()), tls=self._write_tls()
-            ),
+            access=Access(authorization=self._authorization(), headers=tuple(self.write_headers.items()), tls=self._write_tls()),
             external_labels=Labels(self.write_external_labels),
             remote_timeout=duration.parse(self.write_remote_timeout),
             min_backoff=duration.parse(self.write_min_backoff),
@@ -297,7 +295,7 @@ class Settings(BaseSettings):
             insecure_skip_verify=self.write_tls_insecure_skip_verify,
         )
         if problem := check_tls(tls):
-            raise SettingsError(f"write-tls-*-file: {problem.replace('keySecret', 'key')}")
+            raise SettingsError(f"--write-tls-*-file: {problem.replace('keySecret', 'key')}")
         return tls
 
     def _authorization(self) -> str | None:

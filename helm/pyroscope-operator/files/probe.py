@@ -12,4 +12,4 @@ for page, wanted in (("healthz", b"ok"), ("readyz", b"ok"), ("metrics", b"pyrosc
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/{page}"
     if wanted not in opener.open(url, timeout=10).read():
         sys.exit(f"{url}: no {wanted.decode()}")
-    print(f"{url}: fine", flush=True)
+    sys.stdout.write(f"{url}: fine\n")

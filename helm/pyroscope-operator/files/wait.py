@@ -2,15 +2,16 @@
 
 import os
 import ssl
+import sys
 import time
 import urllib.request
+from pathlib import Path
 
-FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
+FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
 url = f"https://{f'[{host}]' if ':' in host else host}:{port}/apis/pyroscope-operator.dev/v1alpha1"
-with open(f"{FOLDER}/token") as file:
-    headers = {"Authorization": f"Bearer {file.read().strip()}"}
-context = ssl.create_default_context(cafile=f"{FOLDER}/ca.crt")
+headers = {"Authorization": f"Bearer {(FOLDER / 'token').read_text().strip()}"}
+context = ssl.create_default_context(cafile=str(FOLDER / "ca.crt"))
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
 seen = 0
 while seen < 4:
@@ -19,5 +20,6 @@ while seen < 4:
         seen = seen + 1 if b'"PyroscopeScrape"' in answer else 0
     except OSError as error:
         seen = 0
-        print(error, flush=True)
+        sys.stdout.write(f"not yet: {error}\n")
+        sys.stdout.flush()
     time.sleep(0.5)
