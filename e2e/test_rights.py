@@ -36,7 +36,7 @@ _FAILS: dict[Right, str] = {
     ("configmaps", "get"): "ConfigMap {namespace}/credentials can't be read",
     ("events", "create"): "can't create an Event: ",
     ("namespaces", "list"): "can't list namespaces, going on with what is known",
-    ("namespaces", "watch"): "the watch missed that namespaces {namespace}-later was deleted",
+    ("namespaces", "watch"): "the watch missed that namespaces /{namespace}-later was deleted",
     ("leases", "get"): "can't take the lease yet: ",
     ("leases", "create"): "can't take the lease yet: ",
     ("leases", "update"): "can't renew the lease, scraping goes on: ",
