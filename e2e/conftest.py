@@ -12,6 +12,7 @@ import pytest
 from e2e.harness.build import build_all
 from e2e.harness.cluster import Cluster, open_cluster
 from e2e.harness.parts import DemoApp, Operator, Receiver
+from e2e.harness.reasons import SHOWN, marked
 
 collect_ignore = ["node"]
 """It has a conftest.py and a command of its own: make e2e-node."""
@@ -22,6 +23,21 @@ StartApp = Callable[..., DemoApp]
 
 LOOPBACK = ("--allow-destinations", "127.0.0.0/8")
 """For PyroscopeWrites that lead to the testbed."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_shown() -> None:
+    """A reason that another file has brought about does not count."""
+    SHOWN.clear()
+
+
+@pytest.fixture(autouse=True)
+def _reached(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A mark says nothing that is not so."""
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed == failed:
+        assert marked(request.node) <= SHOWN, "what `reaches` says was not read from the API server"
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,12 @@ def patience(operator: Operator) -> Callable[[], float]:
     return lambda: max(5, started + 40 - time.monotonic())
 
 
-@pytest.mark.parametrize("row", TABLE, ids=[row.name for row in TABLE])
+def _reached(row: Row) -> list[str]:
+    """The reasons that a row brings about."""
+    return [] if row.want == UP else [row.want.replace(":", "/") if ":" in row.want else f"failures/{row.want}"]
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name, marks=pytest.mark.reaches(*_reached(row))) for row in TABLE])
 def test_table(cluster: Cluster, receiver: Receiver, doors: Doors, patience: Callable[[], float], row: Row) -> None:
     namespace = _namespace(row)
     if row.want == UP:

@@ -148,6 +148,7 @@ def _right(key: Key, kind: str) -> dict[str, str]:
     return notes
 
 
+@pytest.mark.reaches("Discovered/InvalidAnnotation")
 @pytest.mark.parametrize("key", _KEYS, ids=str)
 def test_each_key_of_each_type(
     cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, key: Key, pod: PodSpec

@@ -56,7 +56,11 @@ def results(seen: Seen) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def _reached(kind: str) -> set[str]:
+    return {f"failures/{reason}" for reason in failing(kind).values()}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, id=kind, marks=pytest.mark.reaches(*_reached(kind))) for kind in KINDS])
 def test_the_reason_stands_in_status(seen: Seen, kind: str) -> None:
     status = seen.objects[kind]["status"]
     wanted = failing(kind)

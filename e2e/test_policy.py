@@ -15,6 +15,7 @@ import pytest
 
 from e2e.conftest import StartApp
 from e2e.harness.cluster import Cluster, PodSpec, open_cluster
+from e2e.harness.controlplane import ADMIN_TOKEN
 from e2e.harness.parts import DemoApp, Operator, Receiver
 from e2e.harness.rights import (
     NAMESPACE_LABELS,
@@ -24,6 +25,7 @@ from e2e.harness.rights import (
     ServiceAccount,
     documented,
 )
+from e2e.harness.slow import slow_api_server
 from e2e.harness.wait import eventually
 
 _GOROUTINES = {name: {"enabled": False} for name in ("processCPU", "memory", "block", "mutex")}
@@ -275,6 +277,26 @@ def test_labels_come_and_go(cluster: Cluster, folder: Path, start: Start, apps: 
     scraped(again, app["fixed"], app["green"])
 
 
+@pytest.mark.reaches("Accepted/NamespacesPending")
+def test_before_namespaces_are_listed(cluster: Cluster, folder: Path, start: Start, apps: Any) -> None:
+    """An API server takes its time: the object says so, and others don't wait for it."""
+    app = apps(late={"profiling": "on"}, early={})
+    with cluster.plane.client(ADMIN_TOKEN) as api, slow_api_server(api, "/api/v1/namespaces") as server:
+        flags = ("--namespace", OPERATOR[0], "--privileged-namespaces", _PRIVILEGED)
+        operator = start(*flags, kubeconfig=server.kubeconfig(folder))
+        cluster.scrape(_PRIVILEGED, "named", {**_SPEC, "namespaceSelector": {"matchNames": ["early"]}})
+        cluster.scrape(_PRIVILEGED, "labeled", {**_SPEC, "namespaceSelector": {"matchLabels": {"profiling": "on"}}})
+        cluster.wait_for(_PRIVILEGED, "labeled", "Accepted", "Unknown/NamespacesPending")
+        assert cluster.condition(_PRIVILEGED, "labeled", "Ready") == "False/NamespacesPending"
+        assert "has not listed the namespaces" in message(cluster, _PRIVILEGED, "labeled")
+        scraped(operator, app["early"])
+        server.let_go()
+        cluster.wait_for(_PRIVILEGED, "labeled", "Ready", "True/AllUp")
+        scraped(operator, app["early"], app["late"])
+        operator.end()
+
+
+@pytest.mark.reaches("Accepted/NamespacesUnreadable")
 def test_without_the_right_to_list_namespaces(cluster: Cluster, folder: Path, start: Start, apps: Any) -> None:
     """The object says which right it is, others go on; it recovers when the right is granted. At start and later."""
     revoke(cluster)

@@ -151,6 +151,7 @@ def gets(cluster: Cluster) -> dict[tuple[str, str], float]:
     return found
 
 
+@pytest.mark.reaches("Accepted/SecretNotFound", "Accepted/InvalidSecret")
 def test_missing_and_there(
     cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp, guard: Callable[..., Guarded]
 ) -> None:
@@ -205,6 +206,7 @@ def test_a_wrong_token(cluster: Cluster, operator: Operator, namespace: str, gua
     never_seen(operator, cluster, *_VALUES)
 
 
+@pytest.mark.reaches("Accepted/SecretUnreadable", "Accepted/Accepted", "write:Accepted/SecretUnreadable")
 def test_no_right_to_get_secrets(
     cluster: Cluster, operator: Operator, account: Account, namespace: str, guard: Callable[..., Guarded]
 ) -> None:
@@ -220,6 +222,9 @@ def test_no_right_to_get_secrets(
         eventually(lambda: operator.metric("secret_reads_total", result="failed") > failed, "a read is refused", 45)
         scrape(cluster, namespace, "late", bearerTokenSecret={"name": "other", "key": "token"})
         cluster.wait_for(namespace, "late", "Accepted", "False/SecretUnreadable")
+        endpoint = {"name": "main", "url": "http://127.0.0.1:1", "bearerTokenSecret": {"name": "other", "key": "token"}}
+        cluster.write(namespace, "late", {"endpoints": [endpoint]})
+        cluster.wait_for(namespace, "late", "Accepted", "False/SecretUnreadable", plural="pyroscopewrites")
         told = message(cluster, namespace, "late")
         assert f"Secret {namespace}/other can't be read: the API server answered 403" in told
         assert "the right to get secrets" in told

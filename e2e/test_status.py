@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -16,7 +17,6 @@ _FAST = {**_SELECTOR, "interval": "3s"}
 
 _NOT_ACCEPTED: list[tuple[str, dict[str, Any], str, str]] = [
     # name, spec, reason, what the message names
-    ("sampling", {**_SELECTOR, "sampling": {"percent": 10}}, "NotImplemented", "spec.sampling"),
     ("regex", {**_SELECTOR, "relabelings": [{"action": "labeldrop", "regex": "(x"}]}, "InvalidSpec", "spec.relabelings[0].regex"),
     ("forward", {**_SELECTOR, "forwardTo": [{"name": "a"}]}, "WriteNotFound", "there is no PyroscopeWrite"),
     (
@@ -30,7 +30,10 @@ _NOT_ACCEPTED: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "spec", "reason", "field"), _NOT_ACCEPTED, ids=[row[0] for row in _NOT_ACCEPTED])
+@pytest.mark.parametrize(
+    ("name", "spec", "reason", "field"),
+    [pytest.param(*row, id=row[0], marks=pytest.mark.reaches(f"Accepted/{row[2]}")) for row in _NOT_ACCEPTED],
+)
 def test_not_accepted(
     cluster: Cluster, operator: Operator, namespace: str, name: str, spec: dict[str, Any], reason: str, field: str
 ) -> None:
@@ -75,6 +78,7 @@ def test_privileged_namespace_may_look_elsewhere(
         cluster.delete_scrape("default", "privileged")
 
 
+@pytest.mark.reaches("Discovered/NoPodsMatched", "Ready/NoPodsMatched", "Discovered/PortNotFound")
 def test_no_pods_then_no_port(cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp) -> None:
     cluster.scrape(namespace, "checkout", {**_FAST, "port": "profiling"})
     cluster.wait_for(namespace, "checkout", "Discovered", "False/NoPodsMatched")
@@ -93,6 +97,7 @@ def test_no_pods_then_no_port(cluster: Cluster, operator: Operator, namespace: s
     cluster.wait_for(namespace, "checkout", "Ready", "True/AllUp")
 
 
+@pytest.mark.reaches("Scraping/TargetsDown", "Scraping/AllUp", "failures/HTTPStatus", "failures/ConnectFailed")
 def test_target_down_and_up_again(cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp) -> None:
     spec = {**_FAST, "profilingConfig": {"custom": [{"name": "missing", "enabled": True, "path": "/debug/none"}]}}
     app = start_app("app")
@@ -116,6 +121,7 @@ def test_target_down_and_up_again(cluster: Cluster, operator: Operator, namespac
     assert len(down) <= 12, "one line for each change of state, not for each scrape"
 
 
+@pytest.mark.reaches("failures/BodyTooLarge")
 def test_body_limit(cluster: Cluster, operator: Operator, namespace: str, start_app: StartApp) -> None:
     app = start_app("app")
     cluster.run_pod(namespace, PodSpec("large", app.ip, {"app": "checkout"}))
@@ -125,6 +131,7 @@ def test_body_limit(cluster: Cluster, operator: Operator, namespace: str, start_
     assert [f["reason"] for f in cluster.status(namespace, "checkout")["failures"]] == ["BodyTooLarge"]
 
 
+@pytest.mark.reaches("Discovered/Duplicate")
 def test_duplicates(cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp) -> None:
     """The same scrape in two objects is done once; one process takes one CPU profile at a time."""
     app = start_app("app")
@@ -147,6 +154,7 @@ def test_duplicates(cluster: Cluster, receiver: Receiver, operator: Operator, na
     assert all(entry["status"] == 200 for entry in app.requests("/debug/pprof/profile"))
 
 
+@pytest.mark.reaches("Delivering/PushFailing", "Delivering/Delivered")
 def test_pyroscope_away(cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp) -> None:
     """Scraping goes on, status says that delivery fails, and what was queued arrives."""
     app = start_app("app")
@@ -195,3 +203,50 @@ def test_one_profile_type_refused_for_ever(
 def _transition(cluster: Cluster, namespace: str, kind: str) -> str:
     found: str = next(c["lastTransitionTime"] for c in cluster.status(namespace, "checkout")["conditions"] if c["type"] == kind)
     return found
+
+
+@pytest.mark.reaches("Scraping/AllUp", "Scraping/TargetsDown")
+def test_what_kubectl_shows(
+    cluster: Cluster, receiver: Receiver, operator: Operator, namespace: str, start_app: StartApp
+) -> None:
+    """The columns of both kinds, and `kubectl wait`, which also tells of one that does not become ready."""
+    app = start_app("app")
+    cluster.run_pod(namespace, PodSpec("up", app.ip, {"app": "checkout"}))
+    cluster.run_pod(namespace, PodSpec("down", "127.0.21.77", {"app": "payments"}))
+    cluster.write(namespace, "main", {"endpoints": [{"name": "eu", "url": receiver.url}]})
+    goroutine = {
+        **{name: {"enabled": False} for name in ("memory", "block", "mutex", "processCPU")},
+        "goroutine": {"enabled": True},
+    }
+    spec = {**_FAST, "profilingConfig": goroutine, "forwardTo": [{"name": "main"}]}
+    cluster.scrape(namespace, "checkout", spec)
+    cluster.scrape(namespace, "payments", {**spec, "selector": {"matchLabels": {"app": "payments"}}})
+    wait = ("wait", "-n", namespace, "--for=condition=Ready")
+    assert "pyroscopescrape.pyroscope-operator.dev/checkout condition met" in cluster.kubectl(
+        *wait, "pyscrape/checkout", "--timeout=60s"
+    )
+    assert "pyroscopewrite.pyroscope-operator.dev/main condition met" in cluster.kubectl(*wait, "pywrite/main", "--timeout=60s")
+    cluster.wait_for(namespace, "payments", "Scraping", "False/TargetsDown")
+    assert "timed out" in cluster.kubectl(*wait, "pyscrape/payments", "--timeout=1s", check=False)
+    cluster.wait_for(namespace, "checkout", "Delivering", "True/Delivered")
+    cluster.wait_for(namespace, "main", "Delivering", "True/Delivered", plural="pyroscopewrites")
+
+    def shown(kind: str, *options: str) -> list[list[str]]:
+        """The cells, row by row; what is said for people has single blanks in it."""
+        lines = cluster.kubectl("get", kind, "-n", namespace, *options).splitlines()
+        return [re.split(r" {2,}", line.strip()) for line in lines]
+
+    head, *scrapes = shown("pyscrape")
+    assert head == ["NAME", "READY", "TARGETS", "DELIVERING", "AGE"]
+    assert [row[:4] for row in scrapes] == [["checkout", "True", "1/1", "True"], ["payments", "False", "0/1", "Unknown"]]
+    head, *scrapes = shown("pyscrape", "-o", "wide")
+    assert head == ["NAME", "READY", "TARGETS", "DELIVERING", "INTERVAL", "REASON", "MESSAGE", "AGE"]
+    assert [row[4:6] for row in scrapes] == [["3s", "AllUp"], ["3s", "TargetsDown"]]
+    assert scrapes[0][6] == "targets up: all 1" and "goroutine of down: ConnectFailed" in scrapes[1][6]
+    head, *writes = shown("pywrite")
+    assert head == ["NAME", "READY", "ENDPOINTS", "DELIVERING", "AGE"]
+    assert [row[:4] for row in writes] == [["main", "True", "1/1", "True"]]
+    head, *writes = shown("pywrite", "-o", "wide")
+    assert head == ["NAME", "READY", "ENDPOINTS", "DELIVERING", "REASON", "MESSAGE", "AGE"]
+    assert writes[0][4:6] == ["Delivered", "profiles arrive"]
+    assert len(cluster.kubectl("get", "pyroscope", "-n", namespace, "-o", "name").splitlines()) == 3

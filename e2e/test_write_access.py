@@ -125,7 +125,14 @@ def patience(operator: Operator) -> Callable[[], float]:
     return lambda: max(5, started + 40 - time.monotonic())
 
 
-@pytest.mark.parametrize("row", TABLE, ids=[row.name for row in TABLE])
+def _reached(row: Row) -> str:
+    """The reason that a row brings about on its PyroscopeWrite."""
+    if row.want.startswith("Accepted:"):
+        return f"write:{row.want.replace(':', '/')}"
+    return "write:Delivering/Delivered" if row.want == UP else "write:Delivering/PushFailing"
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name, marks=pytest.mark.reaches(_reached(row))) for row in TABLE])
 def test_table(cluster: Cluster, receiver: Receiver, doors: Doors, patience: Callable[[], float], row: Row) -> None:
     if row.want == UP:
         eventually(lambda: _arrived(receiver, row.name), f"profiles by {row.name}", patience())

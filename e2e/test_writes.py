@@ -118,6 +118,7 @@ def test_a_dead_endpoint_costs_the_others_nothing(scene: Scene, start_app: Start
     assert [(kind, reason) for kind, reason, _ in told] == [("Warning", "PushFailing"), ("Normal", "Delivered")]
 
 
+@pytest.mark.reaches("Accepted/WriteNotFound")
 def test_a_write_that_is_not_there(scene: Scene, start_app: StartApp) -> None:
     app = _pod(scene, start_app)
     scene.scrape("checkout", "missing")

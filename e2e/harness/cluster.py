@@ -12,6 +12,7 @@ from typing import Any
 
 from e2e.harness.build import BIN, ROOT
 from e2e.harness.controlplane import ADMIN_TOKEN, ControlPlane
+from e2e.harness.reasons import look
 from e2e.harness.wait import eventually
 
 SCRAPES = "/apis/pyroscope-operator.dev/v1alpha1"
@@ -77,6 +78,7 @@ class Cluster:
         """`port`: that of another API server than the plane's own, which has the CRDs already. `crds`: install them."""
         self.plane = plane
         self.api = plane.client(ADMIN_TOKEN, port)
+        self.api.event_hooks = {"response": [look]}
         self._kubeconfig = (
             plane.write_kubeconfig(f"kubeconfig-{port}", {"token": ADMIN_TOKEN}, port) if port else plane.kubeconfig
         )

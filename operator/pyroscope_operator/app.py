@@ -145,7 +145,9 @@ async def open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Eng
         body_limit=size.parse(settings.body_size_limit),
         cross_namespace_credentials=settings.cross_namespace_credentials,
         default_write=settings.default,
-        watched_namespaces=frozenset(settings.watch_namespaces) or None,
+        watched_namespaces=frozenset(settings.watch_namespaces or ()) or None,
+        target_limit=settings.target_limit,
+        min_interval=duration.parse(settings.min_interval),
     )
     book = DeliveryBook()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="profile") as executor:
@@ -188,6 +190,6 @@ def _source(settings: Settings, engine: Engine, metrics: Metrics) -> Source:
         lease_duration=duration.parse(settings.lease_duration),
         sweep_period=duration.parse(settings.sweep_period),
         status_interval=duration.parse(settings.status_interval),
-        namespaces=tuple(settings.watch_namespaces),
+        namespaces=tuple(settings.watch_namespaces or ()),
     )
     return Controller(engine, controller, metrics)

@@ -46,6 +46,15 @@ def _checked(parse: Callable[[str], float], at_least: float, text_of_least: str)
     return AfterValidator(check)
 
 
+def _at_most(seconds: float) -> AfterValidator:
+    def check(text: str) -> str:
+        if duration.parse(text) > seconds:
+            raise ValueError(f"must be at most {duration.render(seconds)}")
+        return text
+
+    return AfterValidator(check)
+
+
 def _split(value: Any) -> Any:
     """`a,b` from the environment; a list from repeated flags."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -76,7 +85,11 @@ def _object(name: str | None) -> str | None:
     return name
 
 
-def _namespaces(names: list[str]) -> list[str]:
+def _namespaces(names: list[str] | None) -> list[str] | None:
+    if names is None:
+        return None
+    if not names:
+        raise ValueError("names no namespace: leave it out to watch the whole cluster")
     if len(names) > _MAX_WATCHED:
         raise ValueError(f"at most {_MAX_WATCHED} namespaces: leave it out to watch the whole cluster")
     if not all(len(name) <= _LONGEST_LABEL and re.fullmatch(DNS_LABEL, name) for name in names):
@@ -192,8 +205,12 @@ class Settings(BaseSettings):
     """How often the watches are compared with a list of what exists."""
     status_interval: Seconds = "10s"
     """Least time between two writes of one object's status."""
-    watch_namespaces: Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_namespaces)] = []
+    watch_namespaces: Annotated[list[str] | None, NoDecode, BeforeValidator(_split), AfterValidator(_namespaces)] = None
     """The only namespaces whose pods and objects the operator looks at, by Roles alone. Default: the whole cluster."""
+    target_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Targets of one object at most; objects may set less."""
+    min_interval: Annotated[Period, _at_most(duration.MAX_SECONDS)] = "1s"
+    """Shortest interval between two scrapes of a target: that of objects that ask for a shorter one is raised to it."""
 
     listen: Annotated[str, AfterValidator(_port)] = ":8080"
     """Address of the operator's own HTTP server: [host]:port."""

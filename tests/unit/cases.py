@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 Reason = str
-"""Accepted, InvalidSpec, NotImplemented or NamespaceNotAllowed."""
+"""Accepted, InvalidSpec or NamespaceNotAllowed."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,6 @@ def good(name: str, **spec: Any) -> Case:
 def referring(name: str, missing: str, **spec: Any) -> Case:
     """A valid spec that refers to a Secret or ConfigMap; `missing` is how it is called first."""
     return Case(name, _spec(spec), missing=missing)
-
-
-def unbuilt(name: str, *paths: str, **spec: Any) -> Case:
-    """A valid spec that asks for what this release can't do."""
-    return Case(name, _spec(spec), "NotImplemented", paths, "this release can't do")
 
 
 def privileged(name: str, path: str, **spec: Any) -> Case:
@@ -224,10 +219,10 @@ VALID = [
     good("relabeling: labelmap", relabelings=[{"action": "labelmap", "regex": "__meta_(.+)", "replacement": "meta_${1}"}]),
     good("relabeling: keepequal", relabelings=[{"action": "keepequal", "sourceLabels": ["a"], "targetLabel": "b"}]),
     good("relabeling: a regex that is odd, but one to Prometheus, too", relabelings=[{"action": "labeldrop", "regex": "a)|(b"}]),
-    unbuilt("limits", "spec.labelLimit", "spec.targetLimit", targetLimit=1, labelLimit=20, bodySizeLimit="1.5MiB"),
+    good("limits", targetLimit=1, labelLimit=20, bodySizeLimit="1.5MiB"),
     good("no body size limit of its own", bodySizeLimit="0"),
-    unbuilt("sampling by percent", "spec.sampling", sampling={"percent": 100}),
-    unbuilt("sampling by number", "spec.sampling", sampling={"maxTargets": 5}),
+    good("sampling by percent", sampling={"percent": 100}),
+    good("sampling by number", sampling={"maxTargets": 5}),
     good("not clustered", clustering={"enabled": False}),
     good("suspended", suspend=True),
 ]

@@ -5,7 +5,6 @@
     scrape      PyroscopeScrape, built from selector, profiling, relabel and http (auth, tls, proxy)
     write       PyroscopeWrite, whose endpoints are http clients, too
     status      what the operator writes to `status`
-    unbuilt     what an object asks for and this release has not built
     crd         models → CustomResourceDefinition;  reference: models → docs/api.md
 
 `base` says how fields are named and how rules over several fields are kept, `formats`

@@ -9,8 +9,7 @@ from typing import Any
 from pyroscope_operator.api import API_VERSION
 from pyroscope_operator.api.base import ApiModel
 from pyroscope_operator.api.formats import DURATION, SIZE
-from pyroscope_operator.api.kinds import KINDS, SCRAPE, Kind
-from pyroscope_operator.api.unbuilt import UNBUILT
+from pyroscope_operator.api.kinds import KINDS, Kind
 
 Schema = Mapping[str, Any]
 
@@ -37,14 +36,6 @@ Short name `{short}`, namespaced. {summary}
 
 """
 
-_UNBUILT = """\
-### What is not built yet
-
-The fields are there, so that manifests stay valid. Until they are built, an object that sets one of them to something
-else than its default gets the condition `Accepted` = False with the reason `NotImplemented` and is not scraped:
-
-"""
-
 
 def reference(examples: Mapping[str, Mapping[str, str]]) -> str:
     """The whole reference; `examples` are titles and manifests by kind, shown in their order."""
@@ -55,10 +46,8 @@ def reference(examples: Mapping[str, Mapping[str, str]]) -> str:
 def _kind(kind: Kind, examples: Mapping[str, str], seen: set[str]) -> str:
     intro = _KIND.format(kind=kind.name, short=kind.short, summary=" ".join((kind.model.__doc__ or "").split()))
     shown = "".join(f"{title}:\n\n```yaml\n{text.strip()}\n```\n\n" for title, text in examples.items())
-    left = UNBUILT if kind is SCRAPE else ()
-    missing = _UNBUILT + "\n".join(f"- `spec.{path}`" for path in left) + "\n\n" if left else ""
     types = [text for model in (kind.spec, kind.status) for text in _types(model, seen)]
-    return intro + shown + missing + "\n".join(types)
+    return intro + shown + "\n".join(types)
 
 
 def _types(model: type[ApiModel], seen: set[str]) -> Iterator[str]:

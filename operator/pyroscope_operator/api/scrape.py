@@ -81,12 +81,14 @@ class PyroscopeScrapeSpec(HttpClient):
     scraped as its labels say is dropped, and the condition Discovered says InvalidTarget.
     """
     target_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Number of targets at most. When exceeded, the targets above the limit are not scraped and the condition Discovered
-    says LimitExceeded. Absent: the operator's limit.
+    """Number of targets at most, after sampling. When exceeded, the targets above the limit are not scraped and the condition
+    Discovered says LimitExceeded; which ones stays the same as targets come and go. An administrator may have set a lower
+    limit. Absent: the operator's limit.
     """
     label_limit: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Number of labels on a series at most. Targets with more are not scraped and the condition Discovered says
-    LimitExceeded. Absent: no limit but Pyroscope's own.
+    """Number of labels on a series at most. All that this object puts on it count, `__name__` and `__delta__` too; the
+    externalLabels of a PyroscopeWrite do not, but Pyroscope's own limit, which is 30 by default, counts them. Targets with
+    more are not scraped and the condition Discovered says LimitExceeded. Absent: no limit but Pyroscope's own.
     """
     body_size_limit: Size | None = None
     """Size of a profile at most, before and after decompression, such as 16MiB (KB and KiB both are 1024 bytes).

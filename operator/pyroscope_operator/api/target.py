@@ -75,9 +75,13 @@ class Sampling(ApiModel):
     """Scrapes only a share of the targets. Which ones is stable: they change only as targets come and go."""
 
     percent: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Share of the targets to scrape, in percent. Excludes maxTargets."""
+    """Share of the targets to scrape, in percent. Each target is in the share or not by itself, so of few targets it may be
+    some more, some less, or none. Excludes maxTargets.
+    """
     max_targets: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Number of targets to scrape at most. Excludes percent."""
+    """Number of targets to scrape at most. When one comes or goes, at most one other takes or leaves its place.
+    Excludes percent.
+    """
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -6,5 +6,5 @@
     finding     one line of the answer, and the answer as a whole
 
 Nothing is decided here that the operator would decide in another way: rules and messages
-are those of `api`, unbuilt fields and privileges those of `engine.verdict`.
+are those of `api`, privileges those of `engine.verdict`.
 """

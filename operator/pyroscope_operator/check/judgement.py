@@ -12,7 +12,6 @@ from pyroscope_operator.api.formats import HINTS, LABEL_KEY, LABEL_VALUE
 from pyroscope_operator.api.kinds import KINDS, kind_meant, kind_named
 from pyroscope_operator.api.load import MAX_PROBLEMS, load, no_field
 from pyroscope_operator.api.scrape import PyroscopeScrape
-from pyroscope_operator.api.unbuilt import unbuilt
 from pyroscope_operator.engine.verdict import CROSSING, PRIVILEGED, crossing_credentials, privileged_fields
 from pyroscope_operator.errors import Problem, SpecError
 
@@ -96,10 +95,6 @@ def _entry_problems(key: str, value: Any, wanted: str | None) -> Iterator[str]:
 
 def _consequences(found: PyroscopeScrape) -> Iterator[Judged]:
     """What the operator would say of a valid object."""
-    for path in unbuilt(found.spec):
-        yield Judged(
-            "NotImplemented", Problem(tuple(path.split(".")), "this release can't do it yet: remove it (NotImplemented)")
-        )
     for path in privileged_fields(found.spec, found.metadata.namespace):
         message = f"{PRIVILEGED[path]} are for objects in privileged namespaces only (operator setting privilegedNamespaces)"
         yield Judged("NamespaceNotAllowed", Problem(tuple(path.split(".")), message), note=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ _SETTLE_SECONDS = 60.0
 """After a start, so long at most the status of before is left until everything was scraped and something pushed or refused."""
 _REFRESH_SECONDS = 300.0
 """Times and figures alone are written this often: each write wakes every watcher of the object."""
+
+_AT_ONCE = 20
+"""Objects that are looked at before others on the event loop have their turn."""
 
 _ABOUT_ONE_OBJECT = frozenset({400, 403, 404, 409, 413, 422})
 """HTTP statuses that say nothing of the next object."""
@@ -50,6 +53,19 @@ class _Written:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen of an object when its status was last computed; it holds for so long, in Unix seconds."""
+
+    uid: str
+    gist: tuple[object, ...]
+    since: float
+    until: float
+
+    def holds(self, uid: str, gist: tuple[object, ...], now: float) -> bool:
+        return self.since <= now < self.until and self.uid == uid and self.gist == gist
+
+
 class StatusWriter:
     """The one task that writes status. Clock in Unix seconds."""
 
@@ -71,6 +87,7 @@ class StatusWriter:
         """Seconds between two writes of one object, at least."""
         self._clock = clock
         self._written: dict[_Key, _Written] = {}
+        self._looks: dict[_Key, _Look] = {}
         self._refusals: dict[_Key, int] = {}
         """HTTP status of the last refusal that was about one object and is not over."""
         self._failing = False
@@ -90,16 +107,20 @@ class StatusWriter:
 
     async def write_due(self) -> None:
         """One look at all objects. Raises ApiError when the API server can't be reached."""
-        seen = dict(self._observations())
-        for gone in self._written.keys() - seen.keys():
-            del self._written[gone]
-            self._refusals.pop(gone, None)
-        for (kind, ref), observation in seen.items():
-            found = self._engine.store.of_kind(kind).get(ref)
-            if found is None:
+        store, engine = self._engine.store, self._engine
+        self._forget()
+        writes = engine.write_observations()
+        # Writes first, as they were seen at this moment: what is written takes time.
+        keys: list[_Key] = [*((WRITE, ref) for ref in writes), *((SCRAPE, ref) for ref in store.objects)]
+        for number, (kind, ref) in enumerate(keys, 1):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            found = store.of_kind(kind).get(ref)
+            seen = engine.observation(ref) if kind is SCRAPE else writes[ref]
+            if found is None or seen is None:
                 continue
             try:
-                await self._write(found, observation)
+                await self._write(found, seen)
             except ApiError:
                 raise
             except Exception:  # a bug on one object must not end the status of all
@@ -107,18 +128,26 @@ class StatusWriter:
                 _LOG.exception("status not written", extra={"object": str(ref)})
                 self._written[kind, ref] = _Written(found.uid, self._last(found).status, self._clock())
 
-    def _observations(self) -> Iterator[tuple[_Key, Observation | WriteObservation]]:
-        for ref, seen in self._engine.observations().items():
-            yield (SCRAPE, ref), seen
-        for ref, write in self._engine.write_observations().items():
-            yield (WRITE, ref), write
+    def _forget(self) -> None:
+        """Objects that are no more."""
+        for key in [(kind, ref) for kind, ref in self._written if ref not in self._engine.store.of_kind(kind)]:
+            del self._written[key]
+            self._refusals.pop(key, None)
+        for key in [(kind, ref) for kind, ref in self._looks if ref not in self._engine.store.of_kind(kind)]:
+            del self._looks[key]
 
     async def _write(self, found: ScrapeObject | WriteObject, seen: Observation | WriteObservation) -> None:
         now, before = self._clock(), self._last(found)
         if 0 <= now - before.at < self._interval or self._settling(found, seen, now):
             return
+        key, gist, look = _key(found), seen.gist, self._looks.get(_key(found))
+        if look is not None and look.holds(found.uid, gist, now):
+            return
         fresh = report(seen, before.status, now).manifest()
-        if settled(before.status, fresh) and (fresh == before.status or 0 <= now - before.at < _REFRESH_SECONDS):
+        age = now - max(before.at, self._started)
+        rest = _REFRESH_SECONDS - age if age >= 0 else 0.0
+        if settled(before.status, fresh) and (fresh == before.status or rest > 0):
+            self._looks[key] = _Look(found.uid, gist, now, now + (rest if rest > 0 else _REFRESH_SECONDS))
             return
         try:
             await self._kube.apply_status(found.kind, found.ref, found.uid, fresh)
@@ -127,8 +156,9 @@ class StatusWriter:
             return
         self._metrics.status_writes.labels("ok").inc()
         self._failing = False
-        self._written[_key(found)] = _Written(found.uid, fresh, now)
-        self._refusals.pop(_key(found), None)
+        self._written[key] = _Written(found.uid, fresh, now)
+        self._looks[key] = _Look(found.uid, gist, now, now + _REFRESH_SECONDS)
+        self._refusals.pop(key, None)
         await self._events.record(found.kind, found.ref, found.uid, flips(before.status, fresh))
 
     def _refused(self, found: ScrapeObject | WriteObject, error: ApiError, written: _Written) -> None:

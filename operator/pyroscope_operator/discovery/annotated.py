@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from pyroscope_operator.api.profiling import BUILT_IN
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
@@ -37,13 +38,20 @@ class Place:
     """Paths that annotations give, by type. They are complete: pathPrefix does not stand before them."""
 
 
+class Trouble(NamedTuple):
+    """What is not taken and should have been."""
+
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What is taken of a pod."""
 
     places: tuple[Place, ...]
-    troubles: tuple[tuple[str, str], ...] = ()
-    """Reason and message of what is not taken and should have been; some may be there twice."""
+    troubles: tuple[Trouble, ...] = ()
+    """Some may be there twice."""
 
 
 class _Wrong(Exception):
@@ -83,7 +91,7 @@ def _how_to_ask(prefix: str) -> str:
 
 def _as_annotated(spec: PyroscopeScrapeSpec, pod: Pod, said: PodAnnotations) -> Choice:
     problems = list(said.problems)
-    troubles: list[tuple[str, str]] = []
+    troubles: list[Trouble] = []
     places: dict[tuple[str, str, int], tuple[Endpoint, list[str]]] = {}
     asked = _asked(spec, said)
     if (said.types or frozenset()) - set(_known(spec)):
@@ -97,12 +105,12 @@ def _as_annotated(spec: PyroscopeScrapeSpec, pod: Pod, said: PodAnnotations) -> 
         except _Wrong as error:
             problems.append(str(error))
         except PortNotFound as error:
-            troubles.append(("PortNotFound", str(error)))
+            troubles.append(Trouble("PortNotFound", str(error)))
         else:
             place = (endpoint.container.name, said.of(kind).scheme or spec.scheme, endpoint.port.number)
             places.setdefault(place, (endpoint, []))[1].append(kind)
     if problems:
-        troubles.append(("InvalidAnnotation", _in_short(problems)))
+        troubles.append(Trouble("InvalidAnnotation", _in_short(problems)))
     elif not asked:
         raise _nothing_asked(spec, said)
     made = (_place(spec, said, endpoint, scheme, types) for (_, scheme, _), (endpoint, types) in places.items())

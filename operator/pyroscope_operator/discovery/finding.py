@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from pyroscope_operator.discovery import selector, targets
-from pyroscope_operator.discovery.claim import Claim, Duplicate, claims
+from pyroscope_operator.discovery import label_limit, selector, targets
+from pyroscope_operator.discovery.choice import Candidate, Choice
+from pyroscope_operator.discovery.claim import Duplicate, claims
 from pyroscope_operator.discovery.contests import Contests
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.pod import Pod
 from pyroscope_operator.discovery.selector import Scope
+from pyroscope_operator.discovery.steps import Steps
 from pyroscope_operator.discovery.targets import Found
 from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.model.ref import ObjectRef
@@ -24,30 +27,33 @@ class _Place:
 
     ready: bool = False
     found: Found = _NOTHING
-    claims: tuple[Claim, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     bug: Exception | None = None
 
 
 class Finding:
     """Holds the claims of one object, and keeps them in step with the pods that it is shown.
 
-    While anything of it raises what it never should, the object has no claims at all.
+    Only the targets that are chosen are claimed.  While anything of it raises what it never
+    should, the object has no claims at all.
     """
 
-    def __init__(self, wanted: Wanted, contests: Contests, body_limit: int) -> None:
+    def __init__(self, wanted: Wanted, contests: Contests, body_limit: int, target_limit: int | None = None) -> None:
+        """`body_limit` (bytes) and `target_limit` are the operator's: the lower ones win."""
         self.wanted = wanted
         self._contests = contests
         self._body_limit = body_limit
+        self._choice = Choice(wanted.ref, wanted.spec, target_limit)
         self._places: dict[ObjectRef, _Place] = {}
         self._bugs: dict[ObjectRef | None, Exception] = {}
         """By pod; None stands for the static targets."""
         self._static = _Place()
         contests.touched.add(wanted.ref)
         try:
-            self._static = self._place(False, targets.of_static(wanted.spec, wanted.ref))
+            self._static = self._place(False, self._within(targets.of_static(wanted.spec, wanted.ref)))
         except Exception as bug:  # on one object: it must not end scraping for all
             self._bugs[None] = bug
-        self._enter(self._static)
+        self._enter(self._choice.replace((), self._static.candidates).joined)
 
     @property
     def scope(self) -> Scope:
@@ -67,34 +73,50 @@ class Finding:
         """Forget a pod that is no more."""
         self._put(pod, None)
 
-    def leave(self, namespace: str) -> None:
-        """Forget the pods of a namespace that is no longer in its scope."""
+    def leave(self, namespace: str) -> Steps[None]:
+        """Forget the pods of a namespace that is no longer in its scope, in steps."""
         for pod in [pod for pod in self._places if pod.namespace == namespace]:
+            yield
             self.miss(pod)
 
-    def end(self) -> None:
-        """Withdraw all claims."""
-        for place in self._all():
-            self._leave(place)
+    def end(self) -> Steps[None]:
+        """Withdraw all claims, in steps."""
         self._contests.touched.add(self.wanted.ref)
+        for candidate in self._choice.chosen():
+            self._leave([candidate])
+            yield
 
-    def plan(self) -> ObjectPlan:
-        """What the object leads to at this moment; costs as much as it has pods."""
+    def plan(self) -> Steps[ObjectPlan]:
+        """What the object leads to at this moment, in steps: as many as it has pods."""
         if self.bug is not None:
             return ObjectPlan(bug=self.bug)
-        pods = [place for _, place in sorted(self._places.items())]
-        found = ObjectPlan(len(pods), sum(place.ready for place in pods))
-        for place in (*pods, self._static):
-            found.targets += place.found.targets
-            found.drops += place.found.drops
-        mine = chain.from_iterable(place.claims for place in self._all())
-        for claim in sorted(mine, key=lambda claim: claim.order):
+        own, pods = self.wanted.ref.namespace, sorted(self._places.items())
+        found = ObjectPlan(len(pods), sum(place.ready for _, place in pods))
+        for place in (*(place for _, place in pods), self._static):
+            yield
+            self._sort_out(place, found)
+        near = (place for ref, place in pods if ref.namespace == own)
+        far = (place for ref, place in pods if ref.namespace != own)
+        for place in (*near, self._static, *far):  # as their claims rank
+            yield
+            self._settle(place, found)
+        return found
+
+    def _sort_out(self, place: _Place, plan: ObjectPlan) -> None:
+        plan.drops += place.found.drops
+        for candidate in place.candidates:
+            if self._choice.has(candidate):
+                plan.targets.append(candidate.target)
+            else:
+                plan.drops.append(self._choice.drop(candidate))
+
+    def _settle(self, place: _Place, plan: ObjectPlan) -> None:
+        for claim in chain.from_iterable(one.claims for one in place.candidates if self._choice.has(one)):
             winner = self._contests.winner(claim)
             if winner is claim.scrape:
-                found.scrapes.append(claim.scrape)
+                plan.scrapes.append(claim.scrape)
             else:
-                found.duplicates.append(Duplicate(claim.scrape, winner))
-        return found
+                plan.duplicates.append(Duplicate(claim.scrape, winner))
 
     def _look(self, pod: Pod) -> _Place | None:
         """None for a pod that it does not select."""
@@ -102,52 +124,53 @@ class Finding:
         try:
             if spec.selector is None or not selector.matches(spec.selector, pod.labels):
                 return None
-            found = targets.of_pod(spec, self.wanted.ref, pod)
+            found = self._within(targets.of_pod(spec, self.wanted.ref, pod))
             if known and (known.found, known.ready) == (found, pod.ready):
                 return known  # the same values again, which loops and contests hold already
             return self._place(pod.ready, found)
         except Exception as bug:  # on one object: it must not end scraping for all
             return _Place(bug=bug)
 
+    def _within(self, found: Found) -> Found:
+        return label_limit.within(self.wanted.spec.label_limit, found)
+
     def _place(self, ready: bool, found: Found) -> _Place:
-        mine = (claims(self.wanted, target, number, self._body_limit) for number, target in enumerate(found.targets))
-        return _Place(ready, found, tuple(chain.from_iterable(mine)))
+        return _Place(ready, found, tuple(self._candidates(found)))
+
+    def _candidates(self, found: Found) -> Iterator[Candidate]:
+        for number, target in enumerate(found.targets):
+            order = self._choice.order(target, number)
+            mine = claims(self.wanted, target, number, self._body_limit) if self._choice.may(order) else ()
+            yield Candidate(target, order, tuple(mine))
 
     def _put(self, pod: ObjectRef, after: _Place | None) -> None:
-        before = self._places.get(pod)
+        before = self._places.pop(pod, None)
+        if after is not None:
+            self._places[pod] = after
         if before is after:
             return
         self._contests.touched.add(self.wanted.ref)
-        if before:
-            self._leave(before)
-            del self._places[pod]
-        self._note(pod, after.bug if after else None)
-        if after:
-            self._places[pod] = after
-            self._enter(after)
+        bug, broken = after.bug if after else None, bool(self._bugs)
+        if bug:
+            self._leave(self._choice.chosen())
+        moves = self._choice.replace(before.candidates if before else (), after.candidates if after else ())
+        if not bug:
+            self._leave(moves.left)
+        self._note(pod, bug)
+        self._enter(self._choice.chosen() if broken else moves.joined)
 
     def _note(self, pod: ObjectRef, bug: Exception | None) -> None:
-        """Have no claims from the first bug on, and all of them after the last one."""
-        broken = bool(self._bugs)
-        if bug and not broken:
-            for place in self._all():
-                self._leave(place)
+        """From the first bug on there are no claims, and all of them after the last one."""
         self._bugs.pop(pod, None)
         if bug:
             self._bugs[pod] = bug
-        elif broken and not self._bugs:
-            for place in self._all():
-                self._enter(place)
 
-    def _all(self) -> chain[_Place]:
-        return chain(self._places.values(), (self._static,))
-
-    def _enter(self, place: _Place) -> None:
+    def _enter(self, candidates: Iterable[Candidate]) -> None:
         if not self._bugs:
-            for claim in place.claims:
+            for claim in chain.from_iterable(candidate.claims for candidate in candidates):
                 self._contests.enter(claim)
 
-    def _leave(self, place: _Place) -> None:
+    def _leave(self, candidates: Iterable[Candidate]) -> None:
         if not self._bugs:
-            for claim in place.claims:
+            for claim in chain.from_iterable(candidate.claims for candidate in candidates):
                 self._contests.withdraw(claim)

@@ -18,7 +18,9 @@ class ObjectPlan:
     healthy_pods: int = 0
     """Those of them that are ready."""
     targets: list[Target] = field(default_factory=list)
+    """Those that it scrapes, or leaves to another object."""
     drops: list[Drop] = field(default_factory=list)
+    """Pods that became no target, and targets that sampling or a limit leaves out."""
     scrapes: list[Scrape] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
     bug: Exception | None = None

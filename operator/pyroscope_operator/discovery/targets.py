@@ -48,7 +48,7 @@ def of_pod(spec: PyroscopeScrapeSpec, source: ObjectRef, pod: Pod) -> Found:
     except NotWanted as error:
         return Found(drops=(Drop(pod.ref, error.reason, error.message),))
     targets: list[Target] = []
-    drops = [Drop(pod.ref, reason, message) for reason, message in choice.troubles]
+    drops = [Drop(pod.ref, trouble.reason, trouble.message) for trouble in choice.troubles]
     for place in choice.places:
         try:
             targets.append(_target(place, source, pod))

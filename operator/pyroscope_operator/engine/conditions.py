@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+from pyroscope_operator.discovery.choice import NOT_SAMPLED
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.engine.verdict import Verdict
 from pyroscope_operator.model.target import Target
@@ -22,6 +23,7 @@ _HARMLESS = {
     "Relabeled": "dropped by relabelings",
     "NotAnnotated": "not annotated",
     "OptedOut": "opted out by annotations",
+    NOT_SAMPLED: "not sampled",
 }
 """Reasons of drops that are as they should be, and how they are counted."""
 
@@ -51,6 +53,16 @@ class Observation:
         """Whether something is still to be tried for the first time: what was said before may say more."""
         untried = any(state.health.up is None for state in self.loops)
         return untried or (bool(self.loops) and self.delivery == Delivery())
+
+    @property
+    def gist(self) -> tuple[object, ...]:
+        """What its status is made of, times and figures aside: as long as it is equal, there is no news.
+
+        Cheap, for it is looked at each second; what the values hold is mostly the same objects again.
+        """
+        loops = [part for state in self.loops for part in (state.scrape, state.health.up or state.health[:3])]
+        fares = self.delivery
+        return self.generation, self.verdict, self.plan, loops, fares.last_push is None, fares.waiting, fares.troubles
 
     @cached_property
     def targets(self) -> list[list[LoopState]]:

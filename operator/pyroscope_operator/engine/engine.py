@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pyroscope_operator.engine.conditions import Observation
-from pyroscope_operator.engine.reconciler import Decision, Reconciler
+from pyroscope_operator.engine.reconciler import Reconciler
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import Store
 from pyroscope_operator.engine.write_conditions import WriteObservation
@@ -15,7 +14,7 @@ from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.delivery import DeliveryBook
 from pyroscope_operator.push.fanout import Fanout
 from pyroscope_operator.push.writer import WriterSnapshot
-from pyroscope_operator.scrape.pool import LoopState, ScrapePool
+from pyroscope_operator.scrape.pool import ScrapePool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +38,20 @@ class Engine:
 
     def observations(self) -> dict[ObjectRef, Observation]:
         """How every object is doing; objects that no reconcile has seen yet are left out."""
-        loops: dict[ObjectRef, list[LoopState]] = {}
-        for state in self.pool.states().values():
-            loops.setdefault(state.scrape.source, []).append(state)
-        decision = self.reconciler.decision
-        return {ref: self.observation(ref, decision, loops.get(ref, ())) for ref in decision.verdicts}
+        found = ((ref, self.observation(ref)) for ref in self.reconciler.decision.verdicts)
+        return {ref: seen for ref, seen in found if seen is not None}
 
-    def observation(self, ref: ObjectRef, decision: Decision, loops: Sequence[LoopState] = ()) -> Observation:
-        """How an object is doing that `decision` knows, with these loops."""
+    def observation(self, ref: ObjectRef) -> Observation | None:
+        """How one object is doing; None if no reconcile has seen it yet."""
+        decision = self.reconciler.decision
+        verdict = decision.verdicts.get(ref)
+        if verdict is None:
+            return None
         return Observation(
             generation=decision.generations[ref],
-            verdict=decision.verdicts[ref],
+            verdict=verdict,
             plan=decision.plans.get(ref),
-            loops=loops,
+            loops=self.pool.states_of(ref),
             delivery=self.book.get(ref, decision.forwards.get(ref)),
         )
 

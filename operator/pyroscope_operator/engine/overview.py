@@ -12,6 +12,7 @@ from pyroscope_operator.discovery.claim import Duplicate
 from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.targets import Drop
 from pyroscope_operator.engine.conditions import Aspect, Observation, aspects
+from pyroscope_operator.engine.shown import shown
 from pyroscope_operator.engine.snapshot import Snapshot
 from pyroscope_operator.engine.write_conditions import WriteObservation, write_aspects
 from pyroscope_operator.model.ref import ObjectRef
@@ -35,7 +36,7 @@ class Section:
 
 def whole(snapshot: Snapshot) -> Iterator[Section]:
     """Every object with all of it."""
-    for ref, seen in snapshot.observations().items():
+    for ref, seen in snapshot.observations.items():
         plan = seen.plan or ObjectPlan()
         yield Section(ref, seen, seen.targets, plan.drops, plan.duplicates)
 
@@ -91,7 +92,7 @@ def target_view(states: Sequence[LoopState]) -> dict[str, Any]:
         "address": target.address,
         "scheme": target.scheme,
         "labels": dict(target.labels.pairs),
-        "discoveredLabels": dict(target.discovered.pairs),
+        "discoveredLabels": dict(shown(target.discovered)),
         "scrapes": [_scrape(state) for state in states],
     }
 

@@ -19,6 +19,7 @@ from pyroscope_operator.discovery.wanted import Wanted
 from pyroscope_operator.engine.access import REASONS, ReferenceProblem, Resolver, references
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
+from pyroscope_operator.engine.turns import in_turns
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge, without_namespaces
 from pyroscope_operator.engine.writes import WriteDecision, Writes
 from pyroscope_operator.metrics import Metrics
@@ -53,6 +54,8 @@ class Judged(NamedTuple):
 
     found: ScrapeObject
     verdict: Verdict
+    spec: PyroscopeScrapeSpec | None
+    """As it is acted upon: no faster than the operator allows."""
 
 
 class Reconciler:
@@ -106,27 +109,31 @@ class Reconciler:
         """Bring the pool in step with what has changed; with everything, at first and after a failure."""
         since, self._store.since = self._store.since, None
         discovery, self._discovery = self._discovery, None  # not kept if anything fails
-        decision = self.decision
+        stopped: Changes = {}
         if discovery is None:
             discovery, self._editions = self._anew(), None
-            stopped: Changes = dict.fromkeys(self._pool.keys())
-        else:
-            stopped = {}
+            stopped = dict.fromkeys(self._pool.keys())
+        wanted = None
         if self._editions != self._current(self._store.edition):
-            decision = await self._reconsider(discovery)
-        with self._metrics.reconcile_seconds.time():
-            for pod in self._store.take_pods():
-                discovery.see(pod, self._store.pod(pod))
-            for namespace in self._store.namespaces.take():
-                discovery.see_namespace(namespace)
+            decision, wanted = await self._reconsider(discovery)
+        else:
+            decision = self.decision
+        pods = ((pod, self._store.pod(pod)) for pod in self._store.take_pods())
+        steps = discovery.taking(wanted, pods, self._store.namespaces.take())
+        self._metrics.reconcile_seconds.observe(await in_turns(steps))
+        if decision is not self.decision:
+            self._writes.sync(decision.writes)
+            self._book.forget(decision.verdicts.keys())
         await self._pool.sync(stopped | discovery.changes())
         self._tell(decision, discovery.bugs())
+        discovery.publish()
         self.decision, self._discovery = decision, discovery
         if since is not None:
             self._metrics.change_seconds.observe(time.monotonic() - since)
 
     def _anew(self) -> Discovery:
-        return Discovery(self._store.pods_in, self._policy.body_limit, self._store.namespaces.labels)
+        policy = self._policy
+        return Discovery(self._store.pods_in, policy.body_limit, policy.target_limit, self._store.namespaces.labels)
 
     def _current(self, edition: int) -> tuple[int, ...]:
         return edition, self._secrets.edition, self._store.namespaces.edition
@@ -138,47 +145,49 @@ class Reconciler:
     def _ask(self, judged: Mapping[ObjectRef, Judged]) -> None:
         self._store.namespaces.want(any(_needs_namespaces(item) for item in judged.values()))
 
-    async def _reconsider(self, discovery: Discovery) -> Decision:
-        """Decide anew on all objects; those that are as they were cost next to nothing."""
+    async def _reconsider(self, discovery: Discovery) -> tuple[Decision, dict[ObjectRef, Wanted]]:
+        """Decide anew on all objects, and say which are wanted; those that are as they were cost next to nothing."""
         edition = self._store.edition
         judged = self._judged = self.judged()  # as they are now: what comes while Secrets are read has its own turn
         self._ask(judged)
         await self._secrets.ensure(_references(judged.values()) | self._writes.references())
         self._editions = self._current(edition)
-        decision = self.decide(judged, discovery)
+        decision, wanted = self.decide(judged, discovery)
         self._secrets.doubt(_references(_failing(judged, decision)) | self._writes.references(failing=decision.writes))
-        self._writes.sync(decision.writes)
-        self._book.forget(decision.verdicts.keys())
-        return decision
+        return decision, wanted
 
     def judged(self) -> dict[ObjectRef, Judged]:
         """Every object, with what is said of it by itself."""
         writes = self._store.writes.keys()
-        before, self._judged_by = self._judged if self._judged_by == writes else {}, set(writes)
+        before, same_writes = self._judged, self._judged_by == writes
+        self._judged_by = set(writes)
         judged = {}
         for ref, found in self._store.objects.items():
             known = before.get(ref)
-            same = known is not None and known.found is found
-            judged[ref] = known if same and known else Judged(found, judge(found, self._policy, writes))
+            if known is None or known.found is not found:
+                judged[ref] = Judged(found, judge(found, self._policy, writes), found.spec and self._policy.paced(found.spec))
+            else:
+                judged[ref] = known if same_writes else known._replace(verdict=judge(found, self._policy, writes))
         return judged
 
-    def decide(self, judged: Mapping[ObjectRef, Judged], discovery: Discovery) -> Decision:
-        """Pure but for reading Secrets, and for `discovery`, which is told what is wanted."""
+    def decide(
+        self, judged: Mapping[ObjectRef, Judged], plans: Mapping[ObjectRef, ObjectPlan]
+    ) -> tuple[Decision, dict[ObjectRef, Wanted]]:
+        """What is decided, and the objects that are wanted. Pure but for reading Secrets."""
         verdicts: dict[ObjectRef, Verdict] = {}
         wanted: dict[ObjectRef, Wanted] = {}
-        for ref, (found, verdict) in judged.items():
+        for ref, (found, verdict, spec) in judged.items():
             verdicts[ref] = verdict
-            if found.spec is not None and verdict.accepted:
-                outcome = self._outcome(found, found.spec)
+            if spec is not None and verdict.accepted:
+                outcome = self._outcome(found, spec)
                 if isinstance(outcome, Wanted):
                     wanted[ref] = outcome
                 else:
                     verdicts[ref] = outcome
         self._resolver.forget(judged.keys())
-        generations = {ref: found.generation for ref, (found, _) in judged.items()}
-        with self._metrics.reconcile_seconds.time():
-            discovery.want(wanted)
-        return Decision(generations, verdicts, discovery, self._writes.decide(), self._forwards(wanted.values()))
+        generations = {ref: item.found.generation for ref, item in judged.items()}
+        decision = Decision(generations, verdicts, plans, self._writes.decide(), self._forwards(wanted.values()))
+        return decision, wanted
 
     def _outcome(self, found: ScrapeObject, spec: PyroscopeScrapeSpec) -> Wanted | Verdict:
         """A valid object with what it needs, or what is missing."""
@@ -223,5 +232,5 @@ def _needs_namespaces(item: Judged) -> bool:
 
 def _references(judged: Iterable[Judged]) -> frozenset[DataRef]:
     """All that the accepted objects refer to; Secrets of others are not even read."""
-    accepted = (found for found, verdict in judged if verdict.accepted)
+    accepted = (found for found, verdict, _ in judged if verdict.accepted)
     return frozenset(chain.from_iterable(references(found.spec, found.ref.namespace) for found in accepted if found.spec))

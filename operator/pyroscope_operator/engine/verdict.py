@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
+from pyroscope_operator.api import duration
 from pyroscope_operator.api.scrape import PyroscopeScrapeSpec
-from pyroscope_operator.api.unbuilt import unbuilt
 from pyroscope_operator.discovery import selector
 from pyroscope_operator.engine.access import credentials
 from pyroscope_operator.engine.namespaces import Knowledge
@@ -40,6 +40,16 @@ class Policy:
     """Where the profiles of objects without forwardTo go: the flags' write, or a PyroscopeWrite; None: nowhere."""
     watched_namespaces: frozenset[str] | None = None
     """The only ones whose pods and objects the operator knows; None: it knows all."""
+    target_limit: int | None = None
+    """Targets of one object at most; None: as many as it finds."""
+    min_interval: float = 1.0
+    """Seconds from one scrape of a target to the next, at least."""
+
+    def paced(self, spec: PyroscopeScrapeSpec) -> PyroscopeScrapeSpec:
+        """`spec` with an interval that is allowed; what it says of profiles follows, unless it says it itself."""
+        if spec.interval_seconds >= self.min_interval:
+            return spec
+        return spec.model_copy(update={"interval": duration.render(self.min_interval)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +82,16 @@ def judge(found: ScrapeObject, policy: Policy, writes: Container[ObjectRef] = ()
     """
     if found.spec is None:
         return invalid(found.problem.message if found.problem else "the object is invalid")
-    if missing := unbuilt(found.spec):
-        return Verdict("NotImplemented", f"this release can't do {', '.join(missing)} yet: remove it from the object")
     own = found.ref.namespace
-    return _permitted(found.spec, own, policy) or _written(found.spec.writes(own), policy.default_write, writes) or ACCEPTED
+    wrong = _permitted(found.spec, own, policy) or _written(found.spec.writes(own), policy.default_write, writes)
+    return wrong or _accepted(found.spec, policy)
+
+
+def _accepted(spec: PyroscopeScrapeSpec, policy: Policy) -> Verdict:
+    interval = policy.paced(spec).interval
+    if interval == spec.interval:
+        return ACCEPTED
+    return Verdict("Accepted", f"{ACCEPTED.message}; spec.interval is raised to {interval} (operator setting minInterval)")
 
 
 def without_namespaces(spec: PyroscopeScrapeSpec, knowledge: Knowledge) -> Verdict | None:

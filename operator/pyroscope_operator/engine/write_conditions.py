@@ -21,6 +21,11 @@ class WriteObservation:
     endpoints: Sequence[WriterSnapshot] = ()
     """Those that are written to; none if it was never accepted."""
 
+    @property
+    def gist(self) -> tuple[object, ...]:
+        """What its status is made of, times and figures aside: as long as it is equal, there is no news."""
+        return self.generation, self.verdict, [_gist(one) for one in self.endpoints]
+
     @cached_property
     def failing(self) -> list[WriterSnapshot]:
         """The endpoints that take nothing, or not enough."""
@@ -30,6 +35,11 @@ class WriteObservation:
     def pending(self) -> bool:
         """Whether something is still to be tried for the first time: what was said before may say more."""
         return any(one.last_success is None and one.failing_since is None for one in self.endpoints)
+
+
+def _gist(one: WriterSnapshot) -> tuple[object, ...]:
+    error = None if one.failing_since is None else (one.last_error_reason, one.last_error_message)
+    return one.key, one.failing_since, one.overflowing, one.last_success is None, error
 
 
 def write_aspects(seen: WriteObservation) -> dict[str, Aspect]:

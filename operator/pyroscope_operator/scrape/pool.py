@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.model.target import Scrape
 from pyroscope_operator.scrape.health import Health
 from pyroscope_operator.scrape.loop import ScrapeLoop
 from pyroscope_operator.scrape.scraper import Context, Scraper
 from pyroscope_operator.scrape.ticker import Ticker
 
+_AT_ONCE = 50
+"""So many loops are started or stopped at a time, some 10 ms of work; then others have their turn."""
 
-@dataclass(frozen=True, slots=True)
-class LoopState:
+
+class LoopState(NamedTuple):
     """What a page or a status says of one loop."""
 
     scrape: Scrape
@@ -33,6 +36,8 @@ class ScrapePool:
         self._loops: dict[str, ScrapeLoop] = {}
         self._targets: Counter[str] = Counter()
         """Loops by target."""
+        self._sources: dict[ObjectRef, dict[str, ScrapeLoop]] = {}
+        """Loops by the object that they are for."""
         self._ending: set[asyncio.Task[None]] = set()
 
     def keys(self) -> Collection[str]:
@@ -47,31 +52,46 @@ class ScrapePool:
         new ones begin: two CPU profiles of one process must not meet.
         """
         await self._stop([key for key, scrape in changes.items() if scrape is None and key in self._loops])
-        for key, scrape in changes.items():
+        for number, (key, scrape) in enumerate(changes.items()):
+            await _give_way(number)
             loop = self._loops.get(key)
             if scrape is None:
                 continue
             if loop is None:
                 self._start(key, scrape)
             elif loop.scraper.scrape != scrape:
+                self._leave(key, loop)
                 loop.update(scrape)
+                self._join(key, loop)
         self._context.metrics.scrape_loops.set(len(self._loops))
         self._context.metrics.targets.set(len(self._targets))
 
     def _start(self, key: str, scrape: Scrape) -> None:
         loop = self._loops[key] = ScrapeLoop(Scraper(scrape, self._context), self._ticker)
         self._targets[scrape.target.key] += 1
+        self._join(key, loop)
         loop.start()
 
     async def _stop(self, keys: list[str]) -> None:
-        for key in keys:
+        for number, key in enumerate(keys):
+            await _give_way(number)
             loop = self._loops.pop(key)
+            self._leave(key, loop)
             self._uncount(loop.scraper.scrape.target.key)
             if task := loop.stop():
                 self._ending.add(task)
                 task.add_done_callback(self._ending.discard)
         if self._ending:  # also those of a stop that was cancelled
             await asyncio.wait(self._ending)
+
+    def _join(self, key: str, loop: ScrapeLoop) -> None:
+        self._sources.setdefault(loop.scraper.scrape.source, {})[key] = loop
+
+    def _leave(self, key: str, loop: ScrapeLoop) -> None:
+        source = loop.scraper.scrape.source
+        del self._sources[source][key]
+        if not self._sources[source]:
+            del self._sources[source]
 
     def _uncount(self, target: str) -> None:
         self._targets[target] -= 1
@@ -85,8 +105,21 @@ class ScrapePool:
     def state(self, key: str) -> LoopState | None:
         """The state of the loop of the scrape with this key, if there is one."""
         loop = self._loops.get(key)
-        return None if loop is None else LoopState(loop.scraper.scrape, loop.scraper.health, loop.next_scrape)
+        return None if loop is None else _state(loop)
 
     def states(self) -> dict[str, LoopState]:
         """The state of every loop, by the key of its scrape."""
-        return {key: LoopState(loop.scraper.scrape, loop.scraper.health, loop.next_scrape) for key, loop in self._loops.items()}
+        return {key: _state(loop) for key, loop in self._loops.items()}
+
+    def states_of(self, source: ObjectRef) -> list[LoopState]:
+        """The states of the loops that are for one object; costs as much as it has."""
+        return [_state(loop) for loop in self._sources.get(source, {}).values()]
+
+
+def _state(loop: ScrapeLoop) -> LoopState:
+    return LoopState(loop.scraper.scrape, loop.scraper.health, loop.next_scrape)
+
+
+async def _give_way(number: int) -> None:
+    if number % _AT_ONCE == _AT_ONCE - 1:
+        await asyncio.sleep(0)

@@ -13,14 +13,12 @@ from pyroscope_operator.discovery.plan import ObjectPlan
 from pyroscope_operator.discovery.targets import Drop
 from pyroscope_operator.engine.conditions import Observation, aspects
 from pyroscope_operator.engine.overview import Section
+from pyroscope_operator.engine.shown import shown
 from pyroscope_operator.engine.snapshot import Snapshot
-from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.scrape.pool import LoopState
 from pyroscope_operator.web.query import Query
 
-HIDDEN = ("__param_", "__meta_kubernetes_pod_annotation_kubectl_kubernetes_io_last_applied_configuration")
-"""How the names of labels begin whose values are not for everyone: query parameters, and whole manifests."""
 MAX_NAMESPACES = 200
 _NOTHING = ObjectPlan()
 
@@ -82,7 +80,7 @@ class Listing:
 
 def listing(snapshot: Snapshot, query: Query) -> Listing:
     """The page that is asked for; the last one if there are not so many."""
-    seen = snapshot.observations()
+    seen = snapshot.observations
     states: Counter[str] = Counter()
     namespaces: set[str] = set()
     found: list[Row] = []
@@ -103,7 +101,7 @@ def listing(snapshot: Snapshot, query: Query) -> Listing:
         states=states,
         objects=len(seen),
         ready=sum(aspects(one)["Ready"].status == "True" for one in seen.values()),
-        scrapes=len(snapshot.loops),
+        scrapes=sum(len(one.loops) for one in seen.values()),
         namespaces=tuple(sorted(namespaces)[:MAX_NAMESPACES]),
         rejected=tuple(ref for ref, one in seen.items() if not one.verdict.accepted),
     )
@@ -113,11 +111,6 @@ def state_of(loops: Loops) -> str:
     """Of a target: down if the last scrape of any profile type failed."""
     ups = {state.health.up for state in loops}
     return "down" if False in ups else "up" if True in ups else "unknown"
-
-
-def open_labels(labels: Labels) -> list[tuple[str, str]]:
-    """Those whose values may be shown."""
-    return [(name, value) for name, value in labels.pairs if not name.startswith(HIDDEN)]
 
 
 def by_target(duplicates: Iterable[Duplicate]) -> list[Beaten]:
@@ -185,7 +178,7 @@ def _texts(row: Row, seen: Observation) -> Iterable[str]:
         case loops:
             target = loops[0].scrape.target
             yield from (target.pod, target.container, target.address)
-            yield from (value for labels in (target.labels, target.discovered) for _, value in open_labels(labels))
+            yield from (value for labels in (target.labels, target.discovered) for _, value in shown(labels))
             yield from (part for state in loops for part in (state.health.reason, state.health.message))
 
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from markupsafe import Markup
 
 from pyroscope_operator import __version__
 from pyroscope_operator.engine.conditions import Observation, aspects
+from pyroscope_operator.engine.shown import shown
 from pyroscope_operator.engine.snapshot import Snapshot
 from pyroscope_operator.engine.write_conditions import write_aspects
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.push.writer import WriterSnapshot
 from pyroscope_operator.scrape.pool import LoopState
 from pyroscope_operator.web import words
-from pyroscope_operator.web.listing import HIDDEN, Beaten, Listing, by_target, state_of
+from pyroscope_operator.web.listing import Beaten, Listing, by_target, state_of
 from pyroscope_operator.web.query import MAX_SIZE, STATES
 
 MAX_VALUE = 300
@@ -57,10 +59,7 @@ STATE_WORDS = {
 
 def _labels(labels: Labels) -> list[tuple[str, str]]:
     """What is shown of them; bounded, for annotations may be 256 kB each."""
-    return [
-        (name, "(not shown)" if name.startswith(HIDDEN) else words.cut(value, MAX_VALUE))
-        for name, value in labels.pairs[:MAX_LABELS]
-    ]
+    return [(name, words.cut(value, MAX_VALUE)) for name, value in islice(shown(labels), MAX_LABELS)]
 
 
 def _endpoint_state(one: WriterSnapshot) -> tuple[str, str]:

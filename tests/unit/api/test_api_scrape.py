@@ -45,7 +45,7 @@ def test_the_table() -> None:
         assert bool(case.paths) == bool(case.says) == (case.reason != "Accepted"), case
         assert case.refused == (case in INVALID + WRITE_INVALID), case
         assert bool(case.why_accepted) == (case in MODEL_ONLY + WRITE_MODEL_ONLY), case
-    assert {case.reason for case in VALID} == {"Accepted", "NotImplemented", "NamespaceNotAllowed"}
+    assert {case.reason for case in VALID} == {"Accepted", "NamespaceNotAllowed"}
     assert {case.reason for case in INVALID + MODEL_ONLY} == {"InvalidSpec"}
 
 

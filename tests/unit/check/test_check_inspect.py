@@ -296,13 +296,13 @@ def test_a_finding_as_json() -> None:
 
 
 def test_what_the_docs_show() -> None:
-    """The manifests of the README are fine; the example with every field asks for nothing worse than what is not built yet."""
+    """The manifests of the README are fine; the example with every field asks for privileges only."""
     shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(shown) >= 2
     assert not [finding for finding in findings(*shown) if not finding.note]
     assert findings((ROOT / "docs/examples/pyroscopescrape-minimal.yaml").read_text()) == []
     full = findings((ROOT / "docs/examples/pyroscopescrape-full.yaml").read_text())
-    assert {finding.reason for finding in full} == {"NotImplemented", "NamespaceNotAllowed"}
+    assert {finding.reason for finding in full} == {"NamespaceNotAllowed"}
 
 
 def test_credentials_for_other_namespaces_are_noted() -> None:

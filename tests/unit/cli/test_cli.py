@@ -43,7 +43,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ([_URL, "--write-headers", "a=b", "--write-headers", "c=d"], {}, "write_headers", {"a": "b", "c": "d"}),
         ([_URL, "--no-write-retry-on-http-429"], {}, "write_retry_on_http_429", False),
         ([_URL], {}, "body_size_limit", "16MiB"),
-        ([_URL], {}, "watch_namespaces", []),
+        ([_URL], {}, "watch_namespaces", None),
         (
             [_URL, "--watch-namespaces=a,b", "--watch-namespaces", "c", "--watch-namespaces=a"],
             {},
@@ -52,6 +52,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ([_URL], {"PYROSCOPE_OPERATOR_WATCH_NAMESPACES": "a, b"}, "watch_namespaces", ["a", "b"]),
         (["--watch-namespaces=a,b", "--default-write=b/main"], {}, "default_write", "b/main"),
+        ([_URL], {}, "target_limit", 10_000),
+        ([_URL, "--target-limit=50"], {}, "target_limit", 50),
+        ([_URL, "--min-interval=1m"], {}, "min_interval", "1m"),
     ],
 )
 def test_settings(
@@ -73,10 +76,14 @@ def test_settings(
         ([_URL, "--queue-memory=1MiB"], "queue-memory must be at least queue-size"),
         ([_URL, "--sweep-period=often"], "--sweep-period"),
         ([_URL, "--queue-size=big"], "--queue-size"),
+        ([_URL, "--target-limit=0"], "--target-limit"),
+        ([_URL, "--min-interval=999ms"], "--min-interval"),
+        ([_URL, "--min-interval=25h"], "--min-interval"),
         ([_URL, "--listen=8080"], "--listen"),
         ([_URL, "--standalone"], "FILE"),
         ([_URL, "--standalone", "some.yaml", "--watch-namespaces=a"], "watch-namespaces is for a cluster"),
         ([_URL, "--watch-namespaces=A"], "--watch-namespaces"),
+        ([_URL, "--watch-namespaces", ","], "names no namespace"),
         ([_URL, f"--watch-namespaces={'a' * 64}"], "--watch-namespaces"),
         ([_URL, f"--watch-namespaces={','.join(f'n{n}' for n in range(101))}"], "at most 100 namespaces"),
         (["--watch-namespaces=a,b", "--default-write=c/main"], "default-write must be in one of watch-namespaces"),

@@ -13,10 +13,12 @@ import pytest
 from controller_fakes import FakeKube
 from write_builder import no_fanout, writes
 
+from pyroscope_operator.api import API_VERSION
 from pyroscope_operator.controller.events import EventRecorder
 from pyroscope_operator.controller.status import StatusWriter
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.reconciler import Reconciler
+from pyroscope_operator.engine.report import report
 from pyroscope_operator.engine.secrets import Secrets
 from pyroscope_operator.engine.store import ScrapeObject, Store
 from pyroscope_operator.engine.verdict import Policy
@@ -74,7 +76,7 @@ async def test_written_when_something_changes_and_not_more_often_than_allowed() 
     bed = Bed()
     assert await bed.look() == 1
     assert await bed.look(60) == 1, "nothing has changed"
-    bed.put(generation=2, sampling={"percent": 10})
+    bed.put(generation=2, forwardTo=[{"name": "gone"}])
     assert await bed.look(1) == 2
     bed.put(generation=3)
     assert await bed.look(5) == 2, "too early"
@@ -99,7 +101,7 @@ async def test_a_new_process_writes_nothing_that_stands_there_already() -> None:
     written = first.kube.statuses[0][2]
     second = Bed(status=written)
     assert await second.look(5000) == 0
-    second.put(generation=2, status=written, sampling={"percent": 10})
+    second.put(generation=2, status=written, forwardTo=[{"name": "gone"}])
     assert await second.look(20) == 1
     times = {c["type"]: c["lastTransitionTime"] for c in written["conditions"]}
     fresh = {c["type"]: c for c in second.kube.statuses[0][2]["conditions"]}
@@ -151,3 +153,70 @@ def test_the_object_keeps_the_status_it_was_first_seen_with() -> None:
     store.changed.clear()
     store.put_object(replace(found, status={"summary": "1/1"}))
     assert not store.changed.is_set()
+
+
+async def test_nothing_is_computed_without_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    bed, computed = Bed(), 0
+
+    def counted(*given: Any) -> Any:
+        nonlocal computed
+        computed += 1
+        return report(*given)
+
+    monkeypatch.setattr("pyroscope_operator.controller.status.report", counted)
+    await bed.look()
+    for _ in range(290):
+        await bed.look(1)
+    assert (computed, len(bed.kube.statuses)) == (1, 1)
+    await bed.look(10)
+    assert (computed, len(bed.kube.statuses)) == (2, 1), "times are looked at after five minutes, and are the same"
+    bed.put(generation=2)
+    await bed.look(1)
+    assert (computed, len(bed.kube.statuses)) == (3, 2)
+
+
+async def test_times_alone_are_not_written_after_a_restart() -> None:
+    """Of 500 objects, each would be written once because the operator was."""
+    first = Bed()
+    first.book.record_sent(_REF, HERE, [], 900)
+    await first.look()
+    second = Bed(status=first.kube.statuses[0][2])
+    second.book.record_sent(_REF, HERE, [], 1500)
+    assert await second.look(20) == 0
+    assert await second.look(270) == 0
+    assert await second.look(20) == 1
+
+
+@pytest.mark.looptime
+async def test_many_objects_leave_others_their_turn() -> None:
+    bed, turns = Bed(), 0
+    for number in range(200):
+        meta = {"namespace": "shop", "name": f"app-{number}", "uid": f"u{number}", "generation": 1}
+        raw = {"apiVersion": API_VERSION, "kind": "PyroscopeScrape", "metadata": meta, "spec": {"selector": {}}}
+        bed.engine.store.put_object(ScrapeObject.from_manifest(raw))
+    await bed.look()
+    assert len(bed.kube.statuses) == 201
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await bed.writer.write_due()
+    task.cancel()
+    assert turns >= 10
+
+
+@pytest.mark.looptime
+async def test_what_flaps_is_told_no_more_often_than_status_is_written() -> None:
+    """One write and at most one Event about each condition for each interval."""
+    bed = Bed()
+    bed.book.record_sent(_REF, HERE, [], 1000)
+    await bed.look()
+    for second in range(100):
+        bed.put(generation=second + 2, **({"sampling": {"percent": 10}} if second % 2 else {}))
+        await bed.look(1)
+    assert len(bed.kube.statuses) <= 11
+    assert len(bed.kube.events) <= 11

@@ -51,8 +51,8 @@ class Objects:
     store: Store = field(default_factory=lambda: Store(Metrics()))
     seen: dict[ObjectRef, Observation] = field(default_factory=dict)
 
-    def observations(self) -> dict[ObjectRef, Observation]:
-        return dict(self.seen)
+    def observation(self, ref: ObjectRef) -> Observation | None:
+        return self.seen.get(ref)
 
     def write_observations(self) -> dict[ObjectRef, WriteObservation]:
         return {}

@@ -110,8 +110,8 @@ class Seen:
     store: Store = field(default_factory=both)
     write: WriteObservation = field(default_factory=lambda: WriteObservation(1, ACCEPTED, (snapshot(),)))
 
-    def observations(self) -> dict[ObjectRef, Observation]:
-        return {MAIN: Observation(1, ACCEPTED, None)}
+    def observation(self, ref: ObjectRef) -> Observation | None:
+        return Observation(1, ACCEPTED, None) if ref == MAIN else None
 
     def write_observations(self) -> dict[ObjectRef, WriteObservation]:
         return {MAIN: self.write}
@@ -142,8 +142,8 @@ class Desk:
 async def test_each_kind_has_its_own_status() -> None:
     desk = Desk()
     assert await desk.look(0, snapshot()) == 1
-    assert desk.kube.kinds == [SCRAPE, WRITE]
-    scrape, mine = (status for _, _, status in desk.kube.statuses)
+    assert desk.kube.kinds == [WRITE, SCRAPE]
+    mine, scrape = (status for _, _, status in desk.kube.statuses)
     assert "targets" in scrape and "endpoints" not in scrape
     assert mine["summary"] == "1/1"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from builders import MIB, container, only, pod, wanted
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import plan
+from oracle import plan, told
 
 from pyroscope_operator.discovery.discovery import Discovery
 from pyroscope_operator.discovery.pod import Pod, Port
@@ -43,18 +43,23 @@ NOTES = (
 """Under the prefix; they make pods of no, one and two targets, and one whose targets meet another's."""
 
 
+Event = Pod | Wanted | tuple[str, ObjectRef] | tuple[str, str, dict[str, str] | None] | None
+
+
 class World:
     """Objects and pods, what the changes made of the scrapes, and the Discovery that was told of each change."""
 
-    def __init__(self) -> None:
+    def __init__(self, cap: int | None = None) -> None:
+        self.cap = cap
         self.pods: dict[ObjectRef, Pod] = {}
         self.objects: dict[ObjectRef, Wanted] = {}
         self.scrapes: dict[str, Scrape] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
-        self.discovery = Discovery(self.pods_in, MIB, self.namespaces)
+        self.discovery = Discovery(self.pods_in, MIB, cap, self.namespaces)
 
-    def pods_in(self, namespaces: frozenset[str] | None) -> list[Pod]:
-        return [pod for pod in self.pods.values() if namespaces is None or pod.namespace in namespaces]
+    def pods_in(self, namespaces: frozenset[str] | None) -> Iterator[Pod]:
+        """As the store: not all at once."""
+        return (pod for pod in self.pods.values() if namespaces is None or pod.namespace in namespaces)
 
     def put_pod(self, changed: Pod) -> None:
         self.pods[changed.ref] = changed
@@ -79,18 +84,32 @@ class World:
         self.objects.pop(ref, None)
         self.discovery.want(self.objects)
 
+    def happens(self, event: Event) -> set[ObjectRef]:
+        """Something that the discovery is not told of yet; returns the pods that changed."""
+        match event:
+            case Pod():
+                self.pods[event.ref] = event
+                return {event.ref}
+            case Wanted():
+                self.objects[event.ref] = event
+            case ("pod", ref) if self.pods.pop(ref, None):
+                return {ref}
+            case ("object", ref):
+                self.objects.pop(ref, None)
+        return set()
+
     def act(self) -> dict[str, Scrape | None]:
         changes = self.discovery.changes()
         self.scrapes = {key: scrape for key, scrape in (self.scrapes | changes).items() if scrape is not None}
         return changes
 
     def check(self) -> None:
-        expected = plan(list(self.objects.values()), self.pods_in, MIB, self.namespaces)
+        expected = plan(list(self.objects.values()), self.pods_in, MIB, self.cap, self.namespaces)
         bugs = {ref for ref, mine in expected.items() if mine.bug is not None}
         assert self.discovery.bugs().keys() == bugs
         assert self.discovery.keys() == expected.keys()
         for ref in expected.keys() - bugs:
-            assert self.discovery[ref] == expected[ref]
+            assert told(self.discovery[ref]) == told(expected[ref])
         assert self.scrapes == {scrape.key: scrape for mine in expected.values() for scrape in mine.scrapes}
 
 
@@ -99,7 +118,7 @@ def pods(draw: st.DrawFn) -> Pod:
     if draw(st.integers(0, 9)) == 0:
         labels: Any = None  # which never happens, and which discovery can't cope with
     else:
-        labels = {"app": draw(st.sampled_from("xy"))}
+        labels = {"app": draw(st.sampled_from("xy"))} | ({"team": "blue"} if draw(st.booleans()) else {})
     containers = draw(st.sampled_from([(), (container("app"),), (container("app", Port("pprof", 6060)), container("two", 6061))]))
     return pod(
         draw(st.sampled_from(["web-0", "web-1", "web-2"])),
@@ -122,6 +141,10 @@ def objects(draw: st.DrawFn) -> Wanted:
         "suspend": draw(st.integers(0, 7)) == 0,
         "interval": draw(st.sampled_from(["15s", "30s"])),
         "annotations": {"mode": draw(st.sampled_from(["Ignore", "Override", "Require"])), "prefix": "x.y"},
+        "podTargetLabels": draw(st.sampled_from([[], ["team"]])),
+        "labelLimit": draw(st.sampled_from([None, None, 7, 8])),
+        "targetLimit": draw(st.sampled_from([None, None, 1, 2, 3])),
+        "sampling": draw(st.sampled_from([None, None, {"percent": 50}, {"maxTargets": 1}, {"maxTargets": 3}])),
     }
     selector = draw(st.sampled_from([{}, {"matchLabels": {"app": "x"}}, None]))
     if selector is not None:
@@ -132,7 +155,6 @@ def objects(draw: st.DrawFn) -> Wanted:
     return wanted(name, namespace, draw(st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"])), **fields)
 
 
-Event = Pod | Wanted | tuple[str, ObjectRef] | tuple[str, str, dict[str, str] | None] | None
 LABELED = st.tuples(
     st.just("labels"),
     st.sampled_from(NAMESPACES),
@@ -144,11 +166,14 @@ GONE = st.tuples(
 )
 
 
+CAPS = st.sampled_from([None, 2])
+
+
 @settings(max_examples=400)
-@given(st.lists(st.one_of(pods(), objects(), GONE, LABELED, st.none()), max_size=30))
-def test_as_if_computed_anew(events: list[Event]) -> None:
+@given(st.lists(st.one_of(pods(), objects(), GONE, LABELED, st.none()), max_size=30), CAPS)
+def test_as_if_computed_anew(events: list[Event], cap: int | None) -> None:
     """None stands for a moment when the changes are acted upon."""
-    world = World()
+    world = World(cap)
     for event in events:
         match event:
             case Pod():
@@ -164,6 +189,26 @@ def test_as_if_computed_anew(events: list[Event]) -> None:
             case None:
                 world.act()
                 world.check()
+    world.act()
+    world.check()
+
+
+@given(st.lists(st.one_of(pods(), objects(), GONE), max_size=30), CAPS)
+def test_what_happens_between_two_steps_is_for_the_next_time(events: list[Event], cap: int | None) -> None:
+    world, new = World(cap), set[ObjectRef]()
+    while events:
+        new |= world.happens(events.pop())
+        pods = [(ref, world.pods.get(ref)) for ref in new]
+        new, before = set(), dict(world.discovery)
+        for _ in world.discovery.taking(dict(world.objects), pods):
+            if events:
+                new |= world.happens(events.pop())
+            assert world.discovery == before, "plans are those of before"
+        world.discovery.publish()
+        world.act()
+    world.discovery.want(world.objects)
+    for ref in new:
+        world.discovery.see(ref, world.pods.get(ref))
     world.act()
     world.check()
 
@@ -229,3 +274,28 @@ def test_a_plan_is_the_same_value_until_it_changes() -> None:
     world.put_pod(pod("web-1", ip="10.0.0.2"))
     assert world.discovery[ObjectRef("shop", "a")] is not first
     assert world.discovery[ObjectRef("shop", "b")] is other
+
+
+def test_a_change_of_one_chosen_pod_changes_its_scrapes_and_no_others() -> None:
+    """With a limit, it does not give its place to another one meanwhile."""
+    world = World()
+    for number in range(50):
+        world.put_pod(pod(f"web-{number}", ip=f"10.0.0.{number}"))
+    world.put_object(wanted("a", profilingConfig=only("memory"), targetLimit=10))
+    chosen = [scrape.target.pod for scrape in world.act().values() if scrape]
+    assert len(chosen) == 10
+    for name in {f"web-{number}" for number in range(50)}:
+        world.put_pod(pod(name, ip=f"10.0.0.{name.removeprefix('web-')}", labels={"team": "x"}))
+        assert [scrape.target.pod for scrape in world.act().values() if scrape] == [name] * (name in chosen)
+    world.remove_pod(ObjectRef("shop", chosen[0]))
+    assert sorted(scrape is None for scrape in world.act().values()) == [False, True]
+    world.check()
+
+
+def test_pods_that_a_new_object_has_looked_at_are_not_shown_to_it_again() -> None:
+    world = World()
+    world.pods = {one.ref: one for one in (pod(f"web-{number}", ip=f"10.0.0.{number}") for number in range(50))}
+    one = wanted("a", profilingConfig=only("memory"))
+    pods_step = len(list(world.discovery.taking({one.ref: one}, list(world.pods.items()))))
+    world.discovery.publish()
+    assert pods_step == 50 + 2 * 51, "each pod once, and once for each half of the plan"

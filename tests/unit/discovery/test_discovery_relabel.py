@@ -178,8 +178,22 @@ def test_the_step_that_was_too_much_is_told() -> None:
     assert error.value.step == 2
 
 
-def test_usual_work_is_far_below_the_bound() -> None:
-    labels = {f"__meta_kubernetes_pod_label_app_kubernetes_io_{number}": "v" * 63 for number in range(60)}
-    mapped = {"action": "labelmap", "regex": "__meta_kubernetes_pod_label_(.+)", "replacement": "k8s_$1"}
-    dropped = {"action": "labeldrop", "regex": "k8s_app_kubernetes_io_.*|pod_template_hash|controller_revision_hash"}
-    process(steps(*[mapped, dropped] * 10), labels, WORK)
+def test_usual_work_is_below_the_bound() -> None:
+    """50 steps, nine of them on all names of a pod with 60 long labels and 30 annotations."""
+    meta, one = "__meta_kubernetes_pod_", "label_app_kubernetes_io_some_label_01"
+    kinds = {"label": (60, "v" * 63), "annotation": (30, "some text " * 6)}
+    labels = {
+        f"{meta}{kind}{present}_app_kubernetes_io_some_{kind}_{number:02}": "true" if present else value
+        for kind, (count, value) in kinds.items()
+        for number in range(count)
+        for present in ("", "present")
+    }
+    kept = {"action": "keep", "sourceLabels": [meta + one], "regex": "v+|other"}
+    replaced = {"sourceLabels": [meta + one] * 2, "regex": r"([^:]+)(?::\d+)?;(.+)", "targetLabel": "x", "replacement": "$1-$2"}
+    names = [
+        {"action": "labelmap", "regex": f"{meta}label_(.+)", "replacement": "k8s_$1"},
+        {"action": "labeldrop", "regex": "k8s_app_kubernetes_io_.*|pod_template_hash|controller_revision_hash"},
+        {"action": "labeldrop", "regex": f"{meta}(label|annotation)present_.+"},
+    ]
+    found = process(steps(*[kept] * 10, *[replaced] * 31, *names * 3), labels, WORK)
+    assert isinstance(found, dict) and len(found["x"]) == 2 * 63 + 1

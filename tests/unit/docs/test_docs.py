@@ -15,8 +15,10 @@ from pyroscope_operator.api import API_VERSION
 from pyroscope_operator.api.crd import object_schema
 from pyroscope_operator.api.kinds import SCRAPE
 from pyroscope_operator.check.judgement import judge
+from pyroscope_operator.settings import Settings
 
 ROOT = Path(__file__).parents[3]
+LIMITS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/limits.md").read_text(), re.DOTALL)
 CONNECTIONS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/connections.md").read_text(), re.DOTALL)
 ARGUMENTS = [
     [cell.strip() for cell in line.strip("|").split("|")]
@@ -43,6 +45,20 @@ def whole(shown: str) -> list[dict[str, Any]]:
 def test_every_example_of_a_connection_is_accepted(shown: str) -> None:
     for manifest in whole(shown):
         assert judge(manifest) == []
+
+
+@pytest.mark.parametrize("shown", LIMITS)
+def test_every_example_of_a_limit_is_accepted(shown: str) -> None:
+    spec = {"selector": {}, **yaml.safe_load(shown)}
+    assert judge({"apiVersion": API_VERSION, "kind": "PyroscopeScrape", "metadata": {"name": "shown"}, "spec": spec}) == []
+
+
+def test_the_limits_are_those_of_the_settings() -> None:
+    text = (ROOT / "docs/limits.md").read_text()
+    for name in ("target_limit", "body_size_limit", "min_interval"):
+        default = Settings.model_fields[name].default
+        shown = f"{default:,}" if isinstance(default, int) else default
+        assert f"`--{name.replace('_', '-')}` ({shown}" in text
 
 
 def test_every_field_of_a_connection_has_an_example() -> None:

@@ -119,6 +119,17 @@ HEALTHY = [
         discovered="False InvalidTarget",
     ),
     Case(
+        "one target is not sampled",
+        seen(loop(), plan=planned([loop()], pods=2, healthy=2, drops=[relabeled(reason="NotSampled")]), delivery=DELIVERED),
+        "True AllUp",
+    ),
+    Case(
+        "one target is above a limit",
+        seen(loop(), plan=planned([loop()], pods=2, healthy=2, drops=[relabeled(reason="LimitExceeded")]), delivery=DELIVERED),
+        "True LimitExceeded",
+        discovered="False LimitExceeded",
+    ),
+    Case(
         "one pod is not running yet",
         seen(loop(), plan=planned([loop()], pods=2, healthy=1, drops=[pending()]), delivery=DELIVERED),
         "True AllUp",
@@ -204,7 +215,6 @@ NOTHING_WANTED += [
 ]
 NOT_READY = [
     refused("InvalidSpec"),
-    refused("NotImplemented"),
     refused("NamespaceNotAllowed"),
     Case(
         "nothing tried yet",
@@ -341,6 +351,21 @@ def test_conditions(case: Case) -> None:
             seen(loop(), plan=planned([loop()], pods=2, drops=[pending()])),
             "Discovered",
             "targets: 1, selected pods: 2, not running: 1",
+        ),
+        (
+            seen(loop(), plan=planned([loop()], pods=4, drops=[relabeled(reason="NotSampled")] * 3)),
+            "Discovered",
+            "targets: 1, selected pods: 4, not sampled: 3",
+        ),
+        (
+            seen(plan=ObjectPlan(pods=1, healthy_pods=1, drops=[relabeled(reason="NotSampled")])),
+            "Ready",
+            "there is nothing to scrape: not sampled: 1",
+        ),
+        (
+            seen(loop(), plan=planned([loop()], pods=4, drops=[relabeled(reason="LimitExceeded")] * 3)),
+            "Discovered",
+            "targets dropped: 3 of 4; web-9: because",
         ),
         (
             seen(loop(), plan=planned([loop()], pods=4, drops=[relabeled(), pending(), relabeled("web-8")])),

@@ -46,8 +46,9 @@ class FakePool:
     async def sync(self, changes: Changes) -> None:
         self.changes = changes
 
-    def states(self) -> dict[str, LoopState]:
-        return {s.key: LoopState(s, self.health[s.profile.type], EPOCH + 30) for s in self.changes.values() if s}
+    def states_of(self, source: ObjectRef) -> list[LoopState]:
+        found = (s for s in self.changes.values() if s and s.source == source)
+        return [LoopState(s, self.health[s.profile.type], EPOCH + 30) for s in found]
 
 
 @dataclass
@@ -90,7 +91,7 @@ async def test_objects_are_sorted() -> None:
 
 
 async def test_an_object() -> None:
-    raw = manifest(profilingConfig=only("memory", "processCPU", "goroutine"))
+    raw = manifest(profilingConfig=only("memory", "processCPU", "goroutine"), params={"token": ["hunter2"]})
     (item,) = (await shown([raw], {"memory": GOOD, "process_cpu": BAD, "goroutine": EMPTY}))["objects"]
     assert (item["namespace"], item["name"]) == ("shop", "checkout")
     assert item["conditions"].keys() == {"Ready", "Accepted", "Discovered", "Scraping", "Delivering"}
@@ -105,6 +106,7 @@ async def test_an_object() -> None:
     discovered = target.pop("discoveredLabels")
     assert discovered["__address__"] == "10.0.0.1:6060"
     assert discovered["__meta_kubernetes_pod_label_app"] == "web"
+    assert discovered["__param_token"] == "(not shown)"
     assert target == {
         "namespace": "shop",
         "pod": "web-0",

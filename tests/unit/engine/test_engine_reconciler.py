@@ -13,7 +13,7 @@ from write_builder import no_fanout, write, writes
 
 from pyroscope_operator.api.kinds import WRITE
 from pyroscope_operator.discovery.pod import Pod
-from pyroscope_operator.engine import refusal
+from pyroscope_operator.engine import refusal, turns
 from pyroscope_operator.engine.engine import Engine
 from pyroscope_operator.engine.reconciler import Reconciler
 from pyroscope_operator.engine.secrets import Secrets
@@ -41,6 +41,8 @@ class FakePool:
 
     def __init__(self) -> None:
         self.syncs: list[list[Scrape]] = []
+        self.changed: dict[str, Scrape | None] = {}
+        """What the last sync was told."""
         self.failing = False
         self.closed = False
         self.during_sync: list[Pod] = []
@@ -54,6 +56,7 @@ class FakePool:
         if self.failing:
             raise RuntimeError("no loops today")
         self._scrapes = {key: scrape for key, scrape in (self._scrapes | changes).items() if scrape is not None}
+        self.changed = dict(changes)
         self.syncs.append(list(self._scrapes.values()))
         await asyncio.sleep(0)
         while self.during_sync and self.store:
@@ -62,9 +65,9 @@ class FakePool:
     async def close(self) -> None:
         self.closed = True
 
-    def states(self) -> dict[str, LoopState]:
+    def states_of(self, source: ObjectRef) -> list[LoopState]:
         """Nothing was tried yet."""
-        return {scrape.key: LoopState(scrape, Health(), EPOCH) for scrape in self._scrapes.values()}
+        return [LoopState(scrape, Health(), EPOCH) for scrape in self._scrapes.values() if scrape.source == source]
 
 
 class World:
@@ -74,14 +77,16 @@ class World:
         self.metrics, self.pool, self.book = Metrics(), FakePool(), DeliveryBook()
         self.store = self.pool.store = Store(self.metrics)
         pool = cast("ScrapePool", self.pool)
-        policy = Policy(frozenset({"platform"}), MIB)
         self.fanout = no_fanout(self.metrics, self.book)
         self.secrets = Secrets(self.store.changed, self.metrics, jitter=lambda: 0.0)
-        made = writes(self.store, self.fanout, self.secrets)
-        self.reconciler = Reconciler(self.store, pool, self.book, policy, self.metrics, secrets=self.secrets, writes=made)
+        self.reconciler = self.remade(Policy(frozenset({"platform"}), MIB))
         self.engine = Engine(self.store, pool, self.reconciler, self.fanout, self.book, self.secrets)
         self.data: dict[str, dict[str, bytes]] = {}
         self.read_names: list[str] = []
+
+    def remade(self, policy: Policy) -> Reconciler:
+        made, pool = writes(self.store, self.fanout, self.secrets), cast("ScrapePool", self.pool)
+        return Reconciler(self.store, pool, self.book, policy, self.metrics, secrets=self.secrets, writes=made)
 
     def put(self, name: str = "checkout", **fields: Any) -> None:
         made = manifest(name, **{"profilingConfig": MEMORY, **fields})
@@ -122,7 +127,6 @@ async def test_what_is_known_becomes_scrapes(world: World) -> None:
     world.store.put_pod(pod())
     world.put()
     world.put("invalid", port=0)
-    world.put("unbuilt", targetLimit=1)
     world.put("forbidden", namespaceSelector={"any": True})
     world.put("asleep", suspend=True)
     await world.reconciler.reconcile()
@@ -131,7 +135,6 @@ async def test_what_is_known_becomes_scrapes(world: World) -> None:
     assert {ref.name: verdict.reason for ref, verdict in decision.verdicts.items()} == {
         "checkout": "Accepted",
         "invalid": "InvalidSpec",
-        "unbuilt": "NotImplemented",
         "forbidden": "NamespaceNotAllowed",
         "asleep": "Accepted",
     }
@@ -404,3 +407,120 @@ class TestWrites:
         await world.reconciler.reconcile()
         seen = world.engine.write_observations()[MAIN]
         assert (seen.generation, [snapshot.key.endpoint for snapshot in seen.endpoints]) == (4, ["eu", "us"])
+
+
+class Watch:
+    """A task that looks at what is decided, once in each round of the event loop."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.rounds = 0
+        self.targets: set[tuple[str, int, int]] = set()
+        """Verdict, pods and targets of the object `checkout`."""
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.rounds += 1
+            for ref, seen in self._world.engine.observations().items():
+                if ref == CHECKOUT and seen.plan:
+                    self.targets.add((seen.verdict.reason, seen.plan.pods, len(seen.plan.targets)))
+
+    async def during_reconcile(self) -> None:
+        task = asyncio.create_task(self.run())
+        await asyncio.sleep(0)
+        self.rounds = 0
+        self.targets.clear()
+        await self._world.reconciler.reconcile()
+        task.cancel()
+
+
+class TestTurns:
+    PODS = 300
+
+    @pytest.fixture
+    async def watch(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Watch:
+        """A turn is a step."""
+        monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+        for number in range(self.PODS):
+            world.store.put_pod(pod(f"web-{number}", ip=f"10.0.{number // 250}.{number % 250}"))
+        return Watch(world)
+
+    async def test_others_run_while_a_new_object_looks_at_many_pods(self, world: World, watch: Watch) -> None:
+        world.put()
+        await watch.during_reconcile()
+        assert watch.rounds > self.PODS
+        assert watch.targets == set(), "nothing of it is told before it is decided"
+        assert len(world.pool.syncs[-1]) == self.PODS
+        assert world.reconciler.decision.plans[CHECKOUT].pods == self.PODS
+
+    async def test_others_run_while_many_pods_change(self, world: World, watch: Watch) -> None:
+        world.put()
+        await world.reconciler.reconcile()
+        for number in range(self.PODS):
+            world.store.remove_pod(ObjectRef("shop", f"web-{number}"))
+        await watch.during_reconcile()
+        assert watch.rounds >= self.PODS
+        assert watch.targets == {("Accepted", self.PODS, self.PODS)}, "plans are those of before"
+        assert world.reconciler.decision.plans[CHECKOUT].pods == 0
+
+    async def test_others_run_while_an_object_goes(self, world: World, watch: Watch) -> None:
+        world.put()
+        await world.reconciler.reconcile()
+        world.store.remove_object(CHECKOUT)
+        await watch.during_reconcile()
+        assert watch.rounds >= self.PODS
+        assert watch.targets == {("Accepted", self.PODS, self.PODS)}
+        assert world.reconciler.decision.plans == {}
+        assert world.pool.syncs[-1] == []
+
+    async def test_what_changes_meanwhile_has_its_own_turn(self, world: World, watch: Watch) -> None:
+        world.put()
+
+        async def meanwhile() -> None:
+            for number in range(self.PODS):
+                await asyncio.sleep(0)
+                world.store.remove_pod(ObjectRef("shop", f"web-{number}"))
+            world.store.put_pod(pod("late", ip="10.9.9.9"))
+            world.put(meta={"generation": 2}, interval="30s")
+
+        task = asyncio.create_task(meanwhile())
+        await world.reconciler.reconcile()
+        await task
+        assert world.store.changed.is_set()
+        await world.reconciler.reconcile()
+        assert [(scrape.target.pod, scrape.interval) for scrape in world.pool.syncs[-1]] == [("late", 30.0)]
+        assert world.reconciler.decision.plans[CHECKOUT].pods == 1
+
+    async def test_a_failure_in_the_midst_leaves_what_was_decided(
+        self, world: World, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.put()
+        await world.reconciler.reconcile()
+        world.put(meta={"generation": 2}, selector={"matchLabels": {"app": "none"}})
+        world.pool.failing = True
+        with pytest.raises(RuntimeError):
+            await world.reconciler.reconcile()
+        decision = world.reconciler.decision
+        assert decision.generations[CHECKOUT] == 1
+        assert decision.plans[CHECKOUT].pods == self.PODS
+        world.pool.failing = False
+        await watch.during_reconcile()
+        assert watch.targets == {("Accepted", self.PODS, self.PODS)}
+        assert world.reconciler.decision.plans[CHECKOUT].pods == 0
+
+
+async def test_the_operators_interval_and_limit(world: World) -> None:
+    """Raised once, and the same value until the object changes: nothing is done anew for it."""
+    world.reconciler = world.remade(Policy(None, MIB, min_interval=30, target_limit=1))
+    for number in range(3):
+        world.store.put_pod(pod(f"web-{number}", ip=f"10.0.0.{number}"))
+    world.put(profilingConfig=only("processCPU"), interval="10s")
+    await world.reconciler.reconcile()
+    (scrape,) = world.pool.syncs[-1]
+    assert (scrape.interval, scrape.profile.seconds) == (30.0, 29)
+    assert "spec.interval is raised to 30s" in world.verdict("checkout")[1]
+    assert {drop.reason for drop in world.reconciler.decision.plans[CHECKOUT].drops} == {"LimitExceeded"}
+    world.store.put_object(write(name="other"))
+    await world.reconciler.reconcile()
+    assert world.pool.changed == {}

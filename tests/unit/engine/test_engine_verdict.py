@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
-from builders import MIB, manifest, spec
+from builders import MIB, manifest, only, spec
 
-from pyroscope_operator.api.unbuilt import UNBUILT, unbuilt
 from pyroscope_operator.engine.namespaces import Knowledge
 from pyroscope_operator.engine.store import ScrapeObject
 from pyroscope_operator.engine.verdict import Policy, Verdict, judge, without_namespaces
@@ -19,12 +18,6 @@ NOBODY = Policy(privileged_namespaces=frozenset(), body_limit=MIB)
 STANDALONE = Policy(privileged_namespaces=None, body_limit=MIB)
 
 SECRET = {"name": "credentials", "key": "token"}
-ASKING: dict[str, dict[str, Any]] = {
-    "labelLimit": {"labelLimit": 20},
-    "sampling": {"sampling": {"percent": 50}},
-    "targetLimit": {"targetLimit": 100},
-}
-"""A spec that asks for each feature that is not built yet."""
 
 
 def verdict(policy: Policy = TENANT, raw: dict[str, Any] | None = None, namespace: str = "shop", **fields: Any) -> Verdict:
@@ -46,6 +39,32 @@ def test_accepted(policy: Policy, fields: dict[str, Any]) -> None:
     found = verdict(policy, **fields)
     assert found == Verdict("Accepted", "the object is valid")
     assert found.accepted
+
+
+class TestMinInterval:
+    SLOW = Policy(privileged_namespaces=None, body_limit=MIB, min_interval=30)
+
+    @pytest.mark.parametrize("fields", [{"interval": "30s"}, {"interval": "1m"}, {"interval": "0.5m"}])
+    def test_an_interval_that_is_allowed(self, fields: dict[str, Any]) -> None:
+        given = spec(**fields)
+        assert self.SLOW.paced(given) is given
+        assert verdict(self.SLOW, **fields).message == "the object is valid"
+
+    @pytest.mark.parametrize("interval", ["1s", "15s", "29999ms"])
+    def test_a_shorter_one_is_raised(self, interval: str) -> None:
+        fields = {"interval": interval, "profilingConfig": only("memory")}
+        raised = self.SLOW.paced(spec(**fields))
+        assert (raised.interval, raised.interval_seconds, raised.delta_seconds) == ("30s", 30, 29)
+        found = verdict(self.SLOW, **fields)
+        assert found.accepted
+        assert found.message == "the object is valid; spec.interval is raised to 30s (operator setting minInterval)"
+
+    def test_what_the_object_says_itself_stays(self) -> None:
+        raised = self.SLOW.paced(spec(interval="10s", deltaProfilingDuration="4s", scrapeTimeout="7s"))
+        assert (raised.delta_seconds, raised.timeout_seconds) == (4, 7)
+
+    def test_a_refusal_says_nothing_of_it(self) -> None:
+        assert "minInterval" not in verdict(self.SLOW, interval="15s", forwardTo=[{"name": "gone"}]).message
 
 
 class TestInvalidSpec:
@@ -97,44 +116,7 @@ class TestInvalidSpec:
         assert "hunter2" not in verdict(basicAuth={"password": "hunter2"}, port="hunter2!").message
 
     def test_comes_before_everything_else(self) -> None:
-        assert verdict(port=0, namespaceSelector={"any": True}, targetLimit=1).reason == "InvalidSpec"
-
-
-class TestNotImplemented:
-    def test_the_table_is_complete(self) -> None:
-        assert ASKING.keys() == set(UNBUILT)
-
-    @pytest.mark.parametrize("path", UNBUILT)
-    def test_names_the_field(self, path: str) -> None:
-        found = verdict(STANDALONE, **ASKING[path])
-        assert found.reason == "NotImplemented"
-        assert f"spec.{path}" in found.message
-        assert "remove it" in found.message
-        assert not found.accepted
-
-    @pytest.mark.parametrize("path", UNBUILT)
-    def test_names_no_other_field(self, path: str) -> None:
-        assert unbuilt(spec(**ASKING[path])) == [f"spec.{path}"]
-
-    def test_names_all_fields(self) -> None:
-        message = verdict(sampling={"percent": 5}, targetLimit=1).message
-        assert "spec.sampling, spec.targetLimit" in message
-
-    @pytest.mark.parametrize(
-        "fields",
-        [
-            {"forwardTo": [], "headers": [], "relabelings": []},
-            {"proxyFromEnvironment": False},
-            {"namespaceSelector": {"matchLabels": {}, "matchExpressions": []}},
-            {"tlsConfig": None, "sampling": None},
-            {"tlsConfig": {"insecureSkipVerify": False}},
-        ],
-    )
-    def test_defaults_ask_for_nothing(self, fields: dict[str, Any]) -> None:
-        assert verdict(**fields).accepted
-
-    def test_comes_before_the_policy(self) -> None:
-        assert verdict(targetLimit=1, namespaceSelector={"any": True}).reason == "NotImplemented"
+        assert verdict(port=0, namespaceSelector={"any": True}, annotations={"mode": "Require"}).reason == "InvalidSpec"
 
 
 class TestPolicy:

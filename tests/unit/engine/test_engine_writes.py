@@ -10,7 +10,7 @@ from write_builder import FakeSecrets, no_fanout, write, writes
 
 from pyroscope_operator.engine.access import Resolver
 from pyroscope_operator.engine.store import Store, WriteObject
-from pyroscope_operator.engine.writes import MAX_ENDPOINTS, WriteDecision, decide
+from pyroscope_operator.engine.writes import MAX_ENDPOINTS, WriteDecision, decide, endpoints_of
 from pyroscope_operator.metrics import Metrics
 from pyroscope_operator.model.labels import Labels
 from pyroscope_operator.model.ref import ObjectRef
@@ -68,6 +68,18 @@ class TestVerdicts:
         assert made.verdicts[MAIN].reason == reason
         assert says in made.verdicts[MAIN].message
         assert (MAIN in made.endpoints) == (reason == "Accepted")
+
+    def test_a_bug_about_one_is_told_and_concerns_no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(ref: ObjectRef, *rest: Any) -> Any:
+            if ref == MAIN:
+                raise ZeroDivisionError
+            return endpoints_of(ref, *rest)
+
+        monkeypatch.setattr("pyroscope_operator.engine.writes.endpoints_of", broken)
+        made = decided(write("eu"), write("us", name="other"))
+        assert made.verdicts[MAIN].reason == "InternalError"
+        assert "ZeroDivisionError" in made.verdicts[MAIN].message
+        assert made.endpoints.keys() == {ObjectRef("shop", "other")}
 
     def test_one_does_not_concern_the_other(self) -> None:
         made = decided(write("eu"), write(GUARDED, name="other"))

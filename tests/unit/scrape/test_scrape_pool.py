@@ -25,6 +25,7 @@ from scrape_fakes import (
 )
 
 from pyroscope_operator.model.access import DIRECT, Access
+from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.scrape.fetch import Fetcher
 from pyroscope_operator.scrape.pool import ScrapePool
 
@@ -41,6 +42,27 @@ def counting() -> FakeTargets:
     fake = FakeTargets()
     fake.answer = lambda _: cumulative(10 * len(fake.requests))
     return fake
+
+
+async def test_others_run_while_many_loops_start_and_stop() -> None:
+    bench, turns = Bench(), 0
+    pool = ScrapePool(bench.context)
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(other())
+    many = [scrape(GOROUTINE, target(pod_uid=f"uid-{number}")) for number in range(1000)]
+    await sync(pool, many)
+    assert turns >= 19
+    turns = 0
+    await sync(pool, [])
+    assert turns >= 19
+    task.cancel()
+    assert pool.keys() == set()
 
 
 async def test_sync_starts_and_stops() -> None:
@@ -105,6 +127,20 @@ async def test_a_changed_scrape_keeps_loop_phase_and_delta() -> None:
     assert pool.states()[changed.key].scrape == changed
     assert [profile.labels["team"] for profile in bench.sink] == ["b"]
     await pool.close()
+
+
+async def test_the_loops_of_an_object() -> None:
+    """Also those that it inherits from another one."""
+    pool, other = ScrapePool(Bench(counting()).context), ObjectRef("shop", "heir")
+    mine, theirs, third = scrape(MEMORY), scrape(GOROUTINE), scrape(GOROUTINE, target(pod_uid="uid-2"))
+    await sync(pool, [mine, theirs, third])
+    assert {state.scrape.key for state in pool.states_of(mine.source)} == {mine.key, theirs.key, third.key}
+    assert pool.states_of(other) == []
+    await sync(pool, [mine, replace(theirs, source=other)])
+    assert [state.scrape.key for state in pool.states_of(mine.source)] == [mine.key]
+    assert [state.scrape.key for state in pool.states_of(other)] == [theirs.key]
+    await pool.close()
+    assert (pool.states_of(mine.source), pool.states_of(other), pool._sources) == ([], [], {})
 
 
 async def test_a_loop_has_ended_before_its_successor_begins() -> None:

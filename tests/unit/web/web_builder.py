@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import chain
 from typing import Any
 
 from builders import EPOCH, request, scrape, target
@@ -61,7 +62,7 @@ def duplicate(of: str = "web-0", kind: str = "memory", winner: ObjectRef | None 
 def seen(
     drops: Sequence[Drop] = (), duplicates: Sequence[Duplicate] = (), *, verdict: Verdict = ACCEPTED, pods: int = 1
 ) -> Observation:
-    """An object without its loops, as a snapshot has it."""
+    """An object without its loops."""
     plan = ObjectPlan(pods=pods, healthy_pods=pods, drops=list(drops), duplicates=list(duplicates))
     return Observation(3, verdict, plan if verdict.accepted else None)
 
@@ -70,9 +71,12 @@ def snapshot(
     known: Mapping[ObjectRef, Observation] | None = None, *targets: Sequence[LoopState], endpoints: Sequence[WriterSnapshot] = ()
 ) -> Snapshot:
     """Of these objects; of one with these targets, unless told otherwise."""
-    every = tuple(state for one in targets for state in one)
+    mine: dict[ObjectRef, list[LoopState]] = {}
+    for state in chain.from_iterable(targets):
+        mine.setdefault(state.scrape.source, []).append(state)
     objects = known if known is not None else {CHECKOUT: seen()}
-    return Snapshot(NOW, every, objects, delivery=tuple(endpoints))
+    found = {ref: replace(one, loops=mine.get(ref, ())) for ref, one in sorted(objects.items())}
+    return Snapshot(NOW, found, delivery=tuple(endpoints))
 
 
 def endpoint(name: str = "default", **fields: Any) -> WriterSnapshot:
