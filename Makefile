@@ -20,7 +20,7 @@ unexport KUBECONFIG PYROSCOPE_URL
 
 STAGE = $(PY) -m e2e.harness.stage
 
-.PHONY: help install lock generate lint type imports native fuzz bench bench-delta unit go-test build e2e test demo screenshots soak check clean
+.PHONY: help install lock generate lint type imports native fuzz bench bench-delta unit go-test build e2e e2e-node test demo screenshots soak check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -37,9 +37,12 @@ $(INSTALLED): requirements.lock pyproject.toml $(NATIVE)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
-lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
-	$(PY) -m uv pip compile --quiet --upgrade --generate-hashes --group dev --python-version 3.11 --universal --no-header \
-	  pyproject.toml -o requirements.lock
+COMPILE := $(PY) -m uv pip compile --quiet --generate-hashes --python-version 3.11 --universal --no-header
+
+lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml, and the image's two parts of it
+	$(COMPILE) --upgrade --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --no-annotate -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(COMPILE) --no-annotate -c requirements.lock --group build -o requirements-build.lock
 
 generate: $(INSTALLED) ## write crds/, dashboards/, the chart's copies and README, docs/api.md, docs/metrics.md, docs/settings.md and the protobuf code from their sources
 	$(PY) scripts/generate.py
@@ -88,8 +91,11 @@ go-test: build ## vet and test the testbed's own Go code
 e2e: build ## end-to-end tests on a real kube-apiserver, real Go processes and a real receiver
 	$(PY) -m pytest e2e
 
-test: $(INSTALLED) ## everything: check, unit, go-test, e2e; prints how long each stage took
-	@$(STAGE) check unit build go-test e2e
+e2e-node: build ## the chart and the image on a real node, installed as the README says (needs root; skipped loudly without)
+	@$(PY) -m e2e.node
+
+test: $(INSTALLED) ## everything: check, unit, go-test, e2e, e2e-node; prints how long each stage took
+	@$(STAGE) check unit build go-test e2e e2e-node
 
 demo: build ## the main job on an embedded control plane
 	@$(PY) -m e2e.demo

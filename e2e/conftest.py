@@ -14,6 +14,9 @@ from e2e.harness.cluster import Cluster, open_cluster
 from e2e.harness.parts import DemoApp, Operator, Receiver
 from e2e.harness.reasons import SHOWN, marked
 
+collect_ignore = ["node"]
+"""It has a conftest.py and a command of its own: make e2e-node."""
+
 _HOSTS = itertools.count(1)
 
 StartApp = Callable[..., DemoApp]

@@ -10,13 +10,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +25,9 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
 from e2e.harness.build import CACHE
+from e2e.harness.debian import NotInstalled, install
 
 _PACKAGES = ("chromium", "chromium-driver")
-_INSTALL_SECONDS = 300
 _AXE = "axe-core-4.14.1.tgz"
 _AXE_SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 """As npm tells it: `npm view axe-core@4.14.1 dist.integrity`."""
@@ -58,21 +56,10 @@ def ensure_chromium() -> None:
     """Install Chromium and its driver if they are missing and we may. Raises NoBrowser."""
     if all(map(shutil.which, ("chromium", "chromedriver"))):
         return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise NoBrowser(f"apt-get install {' '.join(_PACKAGES)} as root, or go without the tests of pages")
-    _say(f"installing {' '.join(_PACKAGES)} from Debian (133 MB, about 15 s)")
-    started = time.monotonic()
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *_PACKAGES]):
-        try:
-            done = subprocess.run(
-                ["apt-get", *command], env=environment, capture_output=True, text=True, check=False, timeout=_INSTALL_SECONDS
-            )
-        except subprocess.TimeoutExpired as error:
-            raise NoBrowser(f"apt-get {command[0]} took more than {_INSTALL_SECONDS} s") from error
-        if done.returncode:
-            raise NoBrowser(f"apt-get {command[0]} failed: {done.stderr[-500:]}")
-    _say(f"  done in {time.monotonic() - started:.0f} s")
+    try:
+        install(_PACKAGES, "browser", "133 MB, about 15 s")
+    except NotInstalled as reason:
+        raise NoBrowser(f"{reason}, or go without the tests of pages") from reason
 
 
 def axe() -> str:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,14 @@ PROGRAMS = (
     Program("replay", _TESTBED, "./cmd/replay"),
     Program("sink", _TESTBED, "./cmd/sink"),
     Program("floor", _TESTBED, "./cmd/floor"),
+    Program("pause", _TESTBED, "./cmd/pause"),
 )
+_NODE = {"kubelet": "2 min", "kube-controller-manager": "1 min", "kube-scheduler": "5 s", "kube-proxy": "10 s"}
+NODE_PROGRAMS = tuple(
+    Program(name, _TOOLS / "kubernetes", f"k8s.io/kubernetes/cmd/{name}", f"-s -w {_VERSION_FLAGS}", f"about {note}")
+    for name, note in _NODE.items()
+)
+"""What makes a control plane a cluster with a node; only e2e/node needs it."""
 
 
 def go_environment() -> dict[str, str]:
@@ -96,10 +104,10 @@ def go_environment() -> dict[str, str]:
     }
 
 
-def build_all() -> None:
+def build_all(programs: Sequence[Program] = PROGRAMS) -> None:
     """Build what is missing or out of date. Raises SystemExit with the compiler's words."""
     BIN.mkdir(parents=True, exist_ok=True)
-    for program in PROGRAMS:
+    for program in programs:
         stamp = BIN / f".{program.name}.stamp"
         wanted = program.fingerprint()
         if program.binary.exists() and stamp.exists() and stamp.read_text() == wanted:

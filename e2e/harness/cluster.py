@@ -74,8 +74,8 @@ class PodSpec:
 class Cluster:
     """A control plane with the CRDs installed, as the administrator sees it."""
 
-    def __init__(self, plane: ControlPlane, port: int = 0) -> None:
-        """`port`: that of another API server than the plane's own, which has the CRDs already."""
+    def __init__(self, plane: ControlPlane, port: int = 0, *, crds: bool = True) -> None:
+        """`port`: that of another API server than the plane's own, which has the CRDs already. `crds`: install them."""
         self.plane = plane
         self.api = plane.client(ADMIN_TOKEN, port)
         self.api.event_hooks = {"response": [look]}
@@ -83,7 +83,7 @@ class Cluster:
             plane.write_kubeconfig(f"kubeconfig-{port}", {"token": ADMIN_TOKEN}, port) if port else plane.kubeconfig
         )
         self._cache = ("--cache-dir", str(plane.folder / "kubectl-cache"))
-        if not port:
+        if crds and not port:
             self._install()
 
     def _install(self) -> None:
@@ -189,11 +189,11 @@ class Cluster:
 
 
 @contextmanager
-def open_cluster(folder: Path, **options: bool) -> Iterator[Cluster]:
-    """A control plane of its own in `folder` (`options` are its), with the CRDs installed; stopped at the end."""
+def open_cluster(folder: Path, *, crds: bool = True, **options: Any) -> Iterator[Cluster]:
+    """A control plane of its own in `folder` (`options` are its), by default with the CRDs; stopped at the end."""
     plane = ControlPlane(folder, **options)
     try:
-        cluster = Cluster(plane)
+        cluster = Cluster(plane, crds=crds)
         yield cluster
         cluster.close()
     finally:

@@ -27,19 +27,29 @@ ADMIN_TOKEN = "testbed-admin"
 class ControlPlane:
     """One etcd, one kube-apiserver or more. Everything is in `folder`."""
 
-    def __init__(self, folder: Path, *, profiled: bool = False, contention: bool | None = None, audited: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        profiled: bool = False,
+        contention: bool | None = None,
+        audited: bool = False,
+        address: str = "127.0.0.1",
+    ) -> None:
         """`profiled`: both serve every type of profile; etcd to anybody, the API server to the admin.
 
         `contention`: whether mutex and block of the API server have anything to say; as `profiled` by default.
         `audited`: the API server writes down who asks for what, see `audit`.
+        `address`: an IP address of this machine; where it is not loopback, there are real nodes, and pods get service accounts.
         """
         self.folder = folder
+        self.address, self._with_nodes = address, address != "127.0.0.1"
         self._audited = audited
         self._profiled = profiled
         self._contention = profiled if contention is None else contention
         folder.mkdir(parents=True, exist_ok=True)
         self.etcd_port, self.peer_port, self.port = free_port(), free_port(), free_port()
-        self.url = f"https://127.0.0.1:{self.port}"
+        self.url = self._url(0)
         self._etcds = self._apiservers = 0
         self._write_credentials()
         self.etcd = self.start_etcd()
@@ -85,8 +95,8 @@ class ControlPlane:
             [
                 BIN / "kube-apiserver",
                 f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
-                "--bind-address=127.0.0.1",
-                "--advertise-address=127.0.0.1",
+                f"--bind-address={self.address}",
+                f"--advertise-address={self.address}",
                 f"--secure-port={port or self.port}",
                 f"--cert-dir={self.folder / 'certs'}",
                 "--service-cluster-ip-range=10.0.0.0/24",
@@ -95,8 +105,10 @@ class ControlPlane:
                 "--service-account-issuer=https://testbed.invalid",
                 f"--token-auth-file={self.folder / 'tokens.csv'}",
                 "--authorization-mode=RBAC",
-                # No controller-manager makes service accounts here.
-                "--disable-admission-plugins=ServiceAccount",
+                # No controller-manager makes service accounts without nodes.
+                "--kubelet-preferred-address-types=InternalIP"
+                if self._with_nodes
+                else "--disable-admission-plugins=ServiceAccount",
                 *(["--contention-profiling"] if self._contention else []),
                 *(self._audit_flags if self._audited else ()),
             ],
@@ -136,7 +148,7 @@ class ControlPlane:
         return httpx.Client(base_url=self._url(port), headers=headers, verify=context, trust_env=False)
 
     def _url(self, port: int) -> str:
-        return f"https://127.0.0.1:{port or self.port}"
+        return f"https://{self.address}:{port or self.port}"
 
     def write_kubeconfig(self, name: str, user: Mapping[str, str], port: int = 0) -> Path:
         """A kubeconfig for a user (`token`, or `tokenFile`) of the API server on this port."""

@@ -38,6 +38,7 @@ class Lease:
         self._clock = clock
         self._observed: tuple[Any, Any] | None = None
         self._observed_at = 0.0
+        self._missed = False
         self.held = False
 
     async def acquire(self) -> None:
@@ -105,6 +106,11 @@ class Lease:
 
     async def _written(self) -> bool:
         lease = await self._kube.read_lease(self._ref)
+        if lease is None and self.held and not self._missed:
+            # Deleted with all that belongs to us, perhaps: whoever is about to end must not leave another one behind.
+            self._missed = True
+            return True
+        self._missed = False
         if lease is not None and self._belongs_to_another(_spec(lease)):
             return False
         try:

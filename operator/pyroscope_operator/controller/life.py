@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import kopf
+from kopf._core.engines.peering import Identity
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory  # the parameter is public, its type is not
 
 from pyroscope_operator.controller.kube import POD_FIELDS, load_configuration
@@ -163,6 +164,8 @@ class Life:
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             standalone=True,
+            # Else it asks for the name of its user, which a user of a container need not have.
+            identity=Identity("pyroscope-operator"),
         )
         refused = loop.create_task(self._refused.wait())
         try:

@@ -72,6 +72,26 @@ async def test_an_outage_changes_nothing_for_the_holder() -> None:
     await asyncio.wait([holding])
 
 
+async def test_a_deleted_lease_is_made_again_by_who_goes_on() -> None:
+    """Not at once: `helm uninstall` deletes it while the operator ends, and nothing should be left."""
+    kube = FakeKube()
+    lease = _lease(kube, "a")
+    await lease.acquire()
+    holding = asyncio.create_task(lease.hold())
+    await asyncio.sleep(1)
+    for _ in range(2):
+        kube.lease = None
+        await asyncio.sleep(15 / 3)
+        assert kube.lease is None
+        await asyncio.sleep(15 / 3)
+        assert kube.holder == "a" and lease.held
+    kube.lease = None
+    holding.cancel()
+    await asyncio.wait([holding])
+    await lease.release()
+    assert kube.lease is None
+
+
 async def test_who_sees_another_holder_stops() -> None:
     kube = FakeKube()
     lease = _lease(kube, "a")

@@ -168,6 +168,19 @@ async def test_what_is_listed_and_what_is_told(token: Path, monkeypatch: pytest.
         await until(lambda: not store.writes)
 
 
+async def test_a_user_without_a_name(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number."""
+
+    def unknown() -> str:
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    server = ApiServer()
+    server.listed[_PODS] = [thing("a", "1")]
+    async with watching(server, token, monkeypatch) as (store, _):
+        await until(lambda: store.pod_uids() == {A: "1"})
+
+
 @pytest.mark.parametrize("path", [_PODS, _OBJECTS, _WRITES], ids=["pod", "object", "write"])
 async def test_the_end_of_one_is_not_the_end_of_its_namesake(path: str, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kopf handles the two side by side: the new one's beginning may come before the old one's end."""
