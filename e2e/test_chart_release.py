@@ -328,12 +328,16 @@ def test_the_rights_of_the_release_are_enough(
 def _probe(helm: Helm, operator: Operator) -> None:
     """Run the program of the pod of `helm test`, where the Service would be."""
     test = next(one for one in helm.template() if one["metadata"]["name"] == f"{RELEASE}-test")
-    *command, name, port = test["spec"]["containers"][0]["command"]
-    assert (command[:3], name, port) == (["python3", "-I", "-c"], RELEASE, "8080")
+    *command, name, port, seconds = test["spec"]["containers"][0]["command"]
+    assert (command[:3], name, port, seconds) == (["python3", "-I", "-c"], RELEASE, "8080", "60")
     host = operator.url.removeprefix("http://").partition(":")[0]
     for where, code in ((str(operator.port), 0), ("1", 1)):
         environment = {"PYROSCOPE_OPERATOR_SERVICE_HOST": host}
         done = subprocess.run(
-            [sys.executable, "-I", "-c", command[3], name, where], env=environment, timeout=30, capture_output=True, check=False
+            [sys.executable, "-I", "-c", command[3], name, where, "2"],
+            env=environment,
+            timeout=30,
+            capture_output=True,
+            check=False,
         )
         assert done.returncode == code, done.stderr
