@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pyroscope_operator.engine.conditions import Observation
 from pyroscope_operator.engine.engine import Engine
+from pyroscope_operator.engine.turns import in_turns
 from pyroscope_operator.engine.write_conditions import WriteObservation
 from pyroscope_operator.model.ref import ObjectRef
 from pyroscope_operator.push.writer import WriterSnapshot
-
-_STRETCH_SECONDS = 0.01
-"""For which the event loop is kept at a time, or as long as the plan of one object takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +29,14 @@ class Snapshot:
 
 async def take(engine: Engine) -> Snapshot:
     """A snapshot; others have their turn while it is taken, so objects may be some milliseconds older than others."""
-    found, began = {}, time.monotonic()
-    for ref in sorted(engine.reconciler.decision.verdicts):
-        if time.monotonic() - began > _STRETCH_SECONDS:
-            await asyncio.sleep(0)
-            began = time.monotonic()
-        if (seen := engine.observation(ref)) is not None:
-            found[ref] = seen
+    found: dict[ObjectRef, Observation] = {}
+
+    def look() -> Iterator[None]:
+        for ref in sorted(engine.reconciler.decision.verdicts):
+            if (seen := engine.observation(ref)) is not None:
+                found[ref] = seen
+            yield
+
+    await in_turns(look())
     await asyncio.sleep(0)
     return Snapshot(time.time(), found, engine.write_observations(), engine.fanout.snapshots())
