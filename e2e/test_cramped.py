@@ -22,8 +22,7 @@ _SELECTOR = {"selector": {"matchLabels": {"app": "checkout"}}}
 def operator(cluster: Cluster, receiver: Receiver, folder: Path) -> Iterator[Operator]:
     operator = start_operator(cluster, receiver, folder, *_LIMITS, *LOOPBACK)
     yield operator
-    assert operator.stop() == 0, operator.log_tail()
-    operator.check_log()
+    operator.end()
 
 
 @pytest.mark.reaches("failures/MemoryFull")

@@ -29,8 +29,7 @@ def operator(cluster: Cluster, receiver: Receiver, folder: Path) -> Iterator[Ope
     """One with caps that are low."""
     operator = start_operator(cluster, receiver, folder, *LOOPBACK, *_FLAGS)
     yield operator
-    assert operator.stop() == 0, operator.log_tail()
-    operator.check_log()
+    operator.end()
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+from others import turns_of_others
+
 from pyroscope_operator.engine.turns import TURN_SECONDS, in_turns
 
 
@@ -22,38 +24,29 @@ class Work:
             yield
 
 
-async def turns_of_others(work: Work) -> tuple[int, float]:
+async def turns_during(work: Work) -> tuple[int, float]:
     """How often another task ran before all was done, and the seconds of work."""
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    task = asyncio.create_task(other())
-    await asyncio.sleep(0)
-    seconds = await in_turns(work.steps(), work.clock)
-    task.cancel()
+    with turns_of_others() as turns:
+        await asyncio.sleep(0)
+        seconds = await in_turns(work.steps(), work.clock)
     assert work.left == 0
-    return turns, seconds
+    return turns.count, seconds
 
 
 async def test_others_run_between_long_steps() -> None:
-    turns, seconds = await turns_of_others(Work(100, 2 * TURN_SECONDS))
+    turns, seconds = await turns_during(Work(100, 2 * TURN_SECONDS))
     assert turns >= 99
     assert abs(seconds - 200 * TURN_SECONDS) < 1e-6
 
 
 async def test_short_steps_share_a_turn() -> None:
-    turns, seconds = await turns_of_others(Work(1000, TURN_SECONDS / 100))
+    turns, seconds = await turns_during(Work(1000, TURN_SECONDS / 100))
     assert 8 <= turns <= 11
     assert abs(seconds - 10 * TURN_SECONDS) < 1e-6
 
 
 async def test_a_little_work_is_done_at_once() -> None:
-    turns, _ = await turns_of_others(Work(5, TURN_SECONDS / 100))
+    turns, _ = await turns_during(Work(5, TURN_SECONDS / 100))
     assert turns == 0
 
 

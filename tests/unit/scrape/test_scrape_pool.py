@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from others import turns_of_others
 from scrape_fakes import (
     CPU,
     EPOCH,
@@ -45,23 +46,14 @@ def counting() -> FakeTargets:
 
 
 async def test_others_run_while_many_loops_start_and_stop() -> None:
-    bench, turns = Bench(), 0
-    pool = ScrapePool(bench.context)
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    task = asyncio.create_task(other())
+    pool = ScrapePool(Bench().context)
     many = [scrape(GOROUTINE, target(pod_uid=f"uid-{number}")) for number in range(1000)]
-    await sync(pool, many)
-    assert turns >= 19
-    turns = 0
-    await sync(pool, [])
-    assert turns >= 19
-    task.cancel()
+    with turns_of_others() as turns:
+        await sync(pool, many)
+        assert turns.count >= 19
+        turns.count = 0
+        await sync(pool, [])
+        assert turns.count >= 19
     assert pool.keys() == set()
 
 
